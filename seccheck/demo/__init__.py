@@ -1,0 +1,1 @@
+"""A fleet of real servers on loopback, and the registry that describes it."""

@@ -1,0 +1,1 @@
+"""Where jobs are run: on this machine, or on others."""

@@ -1,0 +1,1 @@
+"""Report plugins: each turns a run folder into one format."""
