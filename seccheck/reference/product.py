@@ -1,0 +1,28 @@
+"""A product as a service names itself: what a banner says, and nothing added."""
+
+from __future__ import annotations
+
+from seccheck.model import Record
+
+
+class Product(Record):
+    """One software that a banner names; one banner may name several."""
+
+    name: str
+    """Slug of the support table (`apache-http-server`, `openssh`); empty when the banner names no known product."""
+    version: str = ""
+    """As the banner writes it (`9.2p1`, `2.4.71`); empty when it is not disclosed."""
+    distribution: str = ""
+    """Who built the package, when the banner says so: debian, raspbian, ubuntu, rhel, centos, freebsd …"""
+    release: str = ""
+    """The release of that distribution, when the package revision spells it out: `12`, `22.04`."""
+    revision: str = ""
+    """The distribution's package revision (`2+deb12u10`), without the upstream version."""
+    os: str = ""
+    """The operating system family that the banner proves: windows, linux, freebsd, unix; empty when it is silent."""
+    source: str = ""
+    """Where it was read: ssh, server, x-powered-by, smtp, ftp, mysql …"""
+    raw: str = ""
+    """The text that names it, made safe."""
+    confidence: str = "certain"
+    """`certain`: the form names the product; `likely`: the form is that of the product, but others imitate it."""
