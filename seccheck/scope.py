@@ -1,7 +1,6 @@
 """What may be touched, when, and how fast: the one door to the network, through which every probe dials.
 
-A `Scope` is plain data (it crosses to workers as JSON). A `Context` enforces it: every connection goes
-through `dial`, or through `admit` for probes that run their own event loop. Addresses are checked at
+A `Scope` is plain data (see `permission`). A `Context` enforces it: every connection goes through `dial`, or through `admit` for probes that run their own event loop. Addresses are checked at
 connect time on the very address that is used, so neither a name that resolves elsewhere nor a redirect
 leads outside.
 """
@@ -15,121 +14,24 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, date, datetime
-from functools import lru_cache
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal, Self
-from zoneinfo import ZoneInfo
+from typing import Self
 
 from seccheck import __version__
-from seccheck.model import Reason, Record
+from seccheck.model import Reason
+from seccheck.permission import UNLIMITED as UNLIMITED
+from seccheck.permission import Limits as Limits
+from seccheck.permission import Permission as Permission
+from seccheck.permission import Resolver as Resolver
+from seccheck.permission import Scope as Scope
+from seccheck.permission import Window as Window
+from seccheck.permission import parse_address as parse_address
+from seccheck.permission import permission_for as permission_for
 from seccheck.probes import ProbeFailed
 
 USER_AGENT = f"seccheck/{__version__}"
 """How HTTP requests and SMTP greetings name themselves (`contracts`: User-Agent and EHLO)."""
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class Limits(Record):
-    """How gently one address is treated. None: unlimited (loopback)."""
-
-    connections_per_second: int | None = 10
-    connections_at_once: int = 4
-    ports_per_second: int | None = 100
-
-
-UNLIMITED = Limits(connections_per_second=None, connections_at_once=64, ports_per_second=None)
-
-
-class Window(Record):
-    """When an authorisation holds: whole days, and optionally daily hours in a time zone."""
-
-    since: date
-    until: date
-    hours: str = ""
-    """`22:00-05:00`, may pass midnight; empty: all day."""
-    zone: str = "Asia/Ho_Chi_Minh"
-
-    def open_at(self, now: datetime) -> bool:
-        """Whether `now` lies in the window. A night that began inside the dates counts to its end."""
-        local = now.astimezone(ZoneInfo(self.zone))
-        if not self.hours:
-            return self.since <= local.date() <= self.until
-        start, _, end = self.hours.partition("-")
-        clock = local.strftime("%H:%M")
-        if start <= end:
-            return self.since <= local.date() <= self.until and start <= clock < end
-        if clock >= start:
-            return self.since <= local.date() <= self.until
-        started = date.fromordinal(local.date().toordinal() - 1)
-        return clock < end and self.since <= started <= self.until
-
-
-class Resolver(Record):
-    """One name server to ask, instead of the machine's own."""
-
-    address: str
-    port: int = 53
-
-
-class Permission(Record):
-    """What one network (CIDR) may be asked, and when."""
-
-    network: str
-    window: Window | None = None
-    """None: loopback, which needs no authorisation."""
-    limits: Limits = Limits()
-
-
-class Scope(Record):
-    """Everything a worker must know to look only where, when and as gently as it may."""
-
-    permissions: tuple[Permission, ...] = ()
-    """The narrowest network that holds an address decides; an address in none is out of scope."""
-    resolvers: tuple[Resolver, ...] = ()
-    trust_anchor: str = ""
-    """DNSSEC trust anchor in zone-file form, for a private root; empty: the public root."""
-    trust: tuple[str, ...] = ()
-    """PEM texts of the registry's own certificate roots."""
-    revocation: Literal["staple", "fetch"] = "staple"
-    revocation_urls: tuple[str, ...] = ()
-    zone: str = "internet"
-    """Where this machine looks from."""
-    documents: str = ""
-    """The folder that evidence files are relative to."""
-
-
-def parse_address(text: str) -> IPAddress:
-    """The address `text` writes in its one plain form, IPv4-mapped IPv6 taken as IPv4.
-
-    Raises ValueError for anything else: names, octal or decimal tricks, zone ids.
-    """
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id:
-            raise ValueError(f"{text!r} carries a zone id")
-        return address.ipv4_mapped or address
-    return address
-
-
-@lru_cache(maxsize=65536)
-def permission_for(scope: Scope, address: str) -> Permission | None:
-    """The permission that covers `address`, or None when it is out of scope."""
-    try:
-        wanted = parse_address(address)
-    except ValueError:
-        return None
-    best: tuple[int, Permission] | None = None
-    for permission in scope.permissions:
-        network = ipaddress.ip_network(permission.network)
-        if (
-            wanted.version == network.version
-            and wanted in network
-            and (not best or network.prefixlen > best[0])
-        ):
-            best = (network.prefixlen, permission)
-    return best[1] if best else None
 
 
 class Connection:

@@ -1,0 +1,117 @@
+"""What may be touched, when, and how fast, as plain data that crosses to workers as JSON.
+
+`scope.Context` enforces it. This module opens nothing: the planner and the judges may read it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from seccheck.model import Record
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Limits(Record):
+    """How gently one address is treated. None: unlimited (loopback)."""
+
+    connections_per_second: int | None = 10
+    connections_at_once: int = 4
+    ports_per_second: int | None = 100
+
+
+UNLIMITED = Limits(connections_per_second=None, connections_at_once=64, ports_per_second=None)
+
+
+class Window(Record):
+    """When an authorisation holds: whole days, and optionally daily hours in a time zone."""
+
+    since: date
+    until: date
+    hours: str = ""
+    """`22:00-05:00`, may pass midnight; empty: all day."""
+    zone: str = "Asia/Ho_Chi_Minh"
+
+    def open_at(self, now: datetime) -> bool:
+        """Whether `now` lies in the window. A night that began inside the dates counts to its end."""
+        local = now.astimezone(ZoneInfo(self.zone))
+        if not self.hours:
+            return self.since <= local.date() <= self.until
+        start, _, end = self.hours.partition("-")
+        clock = local.strftime("%H:%M")
+        if start <= end:
+            return self.since <= local.date() <= self.until and start <= clock < end
+        if clock >= start:
+            return self.since <= local.date() <= self.until
+        started = date.fromordinal(local.date().toordinal() - 1)
+        return clock < end and self.since <= started <= self.until
+
+
+class Resolver(Record):
+    """One name server to ask, instead of the machine's own."""
+
+    address: str
+    port: int = 53
+
+
+class Permission(Record):
+    """What one network (CIDR) may be asked, and when."""
+
+    network: str
+    window: Window | None = None
+    """None: loopback, which needs no authorisation."""
+    limits: Limits = Limits()
+
+
+class Scope(Record):
+    """Everything a worker must know to look only where, when and as gently as it may."""
+
+    permissions: tuple[Permission, ...] = ()
+    """The narrowest network that holds an address decides; an address in none is out of scope."""
+    resolvers: tuple[Resolver, ...] = ()
+    trust_anchor: str = ""
+    """DNSSEC trust anchor in zone-file form, for a private root; empty: the public root."""
+    trust: tuple[str, ...] = ()
+    """PEM texts of the registry's own certificate roots."""
+    revocation: Literal["staple", "fetch"] = "staple"
+    revocation_urls: tuple[str, ...] = ()
+    zone: str = "internet"
+    """Where this machine looks from."""
+    documents: str = ""
+    """The folder that evidence files are relative to."""
+
+
+def parse_address(text: str) -> IPAddress:
+    """The address `text` writes in its one plain form, IPv4-mapped IPv6 taken as IPv4.
+
+    Raises ValueError for anything else: names, octal or decimal tricks, zone ids.
+    """
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id:
+            raise ValueError(f"{text!r} carries a zone id")
+        return address.ipv4_mapped or address
+    return address
+
+
+@lru_cache(maxsize=65536)
+def permission_for(scope: Scope, address: str) -> Permission | None:
+    """The permission that covers `address`, or None when it is out of scope."""
+    try:
+        wanted = parse_address(address)
+    except ValueError:
+        return None
+    best: tuple[int, Permission] | None = None
+    for permission in scope.permissions:
+        network = ipaddress.ip_network(permission.network)
+        if (
+            wanted.version == network.version
+            and wanted in network
+            and (not best or network.prefixlen > best[0])
+        ):
+            best = (network.prefixlen, permission)
+    return best[1] if best else None
