@@ -9,7 +9,7 @@ class Product(Record):
     """One software that a banner names; one banner may name several."""
 
     name: str
-    """Slug of the support table (`apache-http-server`, `openssh`); empty when the banner names no known product."""
+    """Slug of the reference data (`apache-http-server`, `openssh`), or `unknown`."""
     version: str = ""
     """As the banner writes it (`9.2p1`, `2.4.71`); empty when it is not disclosed."""
     distribution: str = ""
@@ -19,10 +19,10 @@ class Product(Record):
     revision: str = ""
     """The distribution's package revision (`2+deb12u10`), without the upstream version."""
     os: str = ""
-    """The operating system family that the banner proves: windows, linux, freebsd, unix; empty when it is silent."""
+    """The family of operating systems that the banner proves: windows, linux, freebsd; empty when silent."""
     source: str = ""
     """Where it was read: ssh, server, x-powered-by, smtp, ftp, mysql …"""
     raw: str = ""
     """The text that names it, made safe."""
     confidence: str = "certain"
-    """`certain`: the form names the product; `likely`: the form is that of the product, but others imitate it."""
+    """`certain`: the form names the product; `likely`: the form is the product's, but others imitate it."""
