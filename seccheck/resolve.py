@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seccheck.model import Reason, Record, safe_text
+from seccheck.model import Reason, safe_text
 from seccheck.probes import ProbeFailed
+from seccheck.resolution import Resolution
 from seccheck.scope import Scope
 
 if TYPE_CHECKING:
@@ -31,16 +32,6 @@ _LONGEST_CHAIN = 8
 _PAYLOAD = 1232
 """The EDNS buffer size that avoids fragments (DNS flag day 2020)."""
 _NAMES_AT_ONCE = 16
-
-
-class Resolution(Record):
-    """The addresses of one name. With `failed` set, the list may be incomplete or empty, and says why."""
-
-    name: str
-    addresses: tuple[str, ...] = ()
-    """A and AAAA, sorted: IPv4 first."""
-    failed: Reason | None = None
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,7 +168,7 @@ def resolve(names: Iterable[str], scope: Scope) -> dict[str, Resolution]:
 
     Without registered resolvers the machine resolves as it does for any program, its hosts file included.
     An address stands for itself. A name that does not exist is unreachable; that nobody would tell is a
-    failure of the resolver.
+    failure of the resolver. With `failed` set there may still be addresses: those of one kind.
     """
     look: Callable[[str], Resolution] = _by_resolvers(scope) if scope.resolvers else _by_machine
     wanted = sorted(set(names))

@@ -60,7 +60,7 @@ class NameServer(Record):
 
 
 class DnsFacts(Facts):
-    """What the domain name system says of a domain or of a host's name."""
+    """What the domain name system says of a name: a registered domain, or the host of a target."""
 
     exists: bool | None = None
     """False: the name does not exist (NXDOMAIN)."""
@@ -70,8 +70,6 @@ class DnsFacts(Facts):
     ipv6: tuple[str, ...] | None = None
     addresses: tuple[str, ...] | None = None
     """Both kinds together, sorted."""
-    registered_address_published: bool | None = None
-    """Whether the address of the endpoint is one of `addresses`; None when it has none."""
     dnssec: Dnssec | None = None
     caa: Caa | None = None
     zone: str | None = None
@@ -88,6 +86,3 @@ def collect(endpoint: Endpoint, params: DnsParams, context: Context) -> DnsFacts
 
 
 PROBE = Probe(id="dns", version=1, subject="domain", params=DnsParams, facts=DnsFacts, collect=collect)
-"""About a registered domain."""
-NAME = Probe(id="name", version=1, subject="name", params=DnsParams, facts=DnsFacts, collect=collect)
-"""The same look, about the host name of a target."""
