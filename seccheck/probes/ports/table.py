@@ -41,7 +41,8 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("database", "data belongs behind the application, never beside it", """
         118 sqlserv  150 sql-net  156 sqlsrv  523 db2-das  1433 ms-sql  1434 ms-sql-monitor  1521 oracle
         1522 oracle  1526 oracle  1527 derby  1583 pervasive  1830 oracle-net  1972 intersystems
-        2424 orientdb  2480 orientdb  2481 oracle  2482 oracle  2483 oracle  2484 oracle-tls  2638 sybase  3050 firebird
+        2424 orientdb  2480 orientdb  2481 oracle  2482 oracle  2483 oracle  2484 oracle-tls  2638 sybase
+        3050 firebird
         3306 mysql  3307 mysql  3351 pervasive  4333 msql  5236 dameng  5432 postgresql  5433 postgresql
         5434 postgresql  6432 pgbouncer  7473 neo4j  7474 neo4j  7687 neo4j  8529 arangodb  9042 cassandra
         9160 cassandra  7199 cassandra-jmx  19530 milvus  26257 cockroachdb  27017 mongodb  27018 mongodb
@@ -185,8 +186,8 @@ _COMMON = (
     65000""",
 )
 TOP_1000: tuple[int, ...] = tuple(sorted({*TABLE, *(port for text in _COMMON for port in ranges(text))}))
-"""The thousand ports that `top-1000` means, of both engines alike: the table, the registered system
-ports and the numbers people choose for a second instance. Our own composition, not the order of any scanner."""
+"""The thousand ports that `top-1000` means, of both engines alike: the table, registered system
+ports, and the numbers people choose for a second instance. Our own composition, no scanner's order."""
 
 PORT_LISTS: dict[str, tuple[int, ...]] = {
     **{
