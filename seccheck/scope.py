@@ -1,8 +1,8 @@
 """What may be touched, when, and how fast: the one door to the network, through which every probe dials.
 
-A `Scope` is plain data (see `permission`). A `Context` enforces it: every connection goes through `dial`, or through `admit` for probes that run their own event loop. Addresses are checked at
-connect time on the very address that is used, so neither a name that resolves elsewhere nor a redirect
-leads outside.
+A `Scope` is plain data (see `permission`); a `Context` enforces it. Every connection goes through `dial`,
+or through `admit` for probes that run their own event loop. Addresses are checked at connect time on the
+very address that is used, so neither a name that resolves elsewhere nor a redirect leads outside.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import socket
 import ssl
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -45,6 +45,11 @@ class Connection:
         self._left = max_bytes
         self._done = done
 
+    def renew(self, seconds: float, max_bytes: int) -> None:
+        """Set a new deadline and a new cap, for the next question on a connection that is kept open."""
+        self._deadline = time.monotonic() + seconds
+        self._left = max_bytes
+
     def _arm(self) -> None:
         left = self._deadline - time.monotonic()
         if left <= 0:
@@ -61,8 +66,9 @@ class Connection:
             data = self.socket.recv(size)
         except TimeoutError:
             raise ProbeFailed(Reason.TIMEOUT, "no answer before the deadline") from None
-        except (ConnectionError, ssl.SSLError, OSError) as error:
-            raise ProbeFailed(Reason.UNREACHABLE, f"connection lost: {error}") from None
+        except OSError as error:
+            reason = Reason.ACCESS if _wants_certificate(error) else Reason.UNREACHABLE
+            raise ProbeFailed(reason, f"connection lost: {error}") from None
         self._left -= len(data)
         return data
 
@@ -79,17 +85,25 @@ class Connection:
     def start_tls(self, name: str) -> None:
         """Continue over TLS of any version this OpenSSL speaks, unverified (trust is the tls probe's).
 
-        `name` is sent as SNI unless it is an address. Raises `ProbeFailed` when no handshake comes about.
+        `name` is sent as SNI unless it is an address. Raises `ProbeFailed` when no handshake comes about;
+        reason access when the server wants a client certificate (in TLS 1.3 that shows at the first read).
         """
         self._arm()
+        server_name = None if _is_address(name) else name or None
         try:
-            self.socket = _tls().wrap_socket(
-                self.socket, server_hostname=None if _is_address(name) else name or None
+            secured = _tls().wrap_socket(
+                self.socket, server_hostname=server_name, do_handshake_on_connect=False
             )
+            self.socket = secured
+            secured.do_handshake()
         except TimeoutError:
             raise ProbeFailed(Reason.TIMEOUT, "TLS handshake not finished before the deadline") from None
         except ssl.SSLError as error:
-            raise ProbeFailed(Reason.NOT_OFFERED, f"TLS handshake failed: {error.reason or error}") from None
+            # handshake_failure after the suite was agreed on answers our empty Certificate (RFC 5246, 7.4.6)
+            agreed = isinstance(self.socket, ssl.SSLSocket) and self.socket.cipher() is not None
+            refused = agreed and error.reason == "SSLV3_ALERT_HANDSHAKE_FAILURE"
+            reason = Reason.ACCESS if refused or _wants_certificate(error) else Reason.NOT_OFFERED
+            raise ProbeFailed(reason, f"TLS handshake failed: {error.reason or error}") from None
         except (OSError, ValueError) as error:
             raise ProbeFailed(Reason.UNREACHABLE, f"connection lost in the TLS handshake: {error}") from None
 
@@ -103,6 +117,10 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _wants_certificate(error: OSError) -> bool:
+    return "CERTIFICATE_REQUIRED" in str(getattr(error, "reason", ""))
 
 
 def _is_address(name: str) -> bool:
@@ -140,8 +158,14 @@ class Context:
         self.now = now
         self._lock = threading.Lock()
         self._paces: dict[str, _Pace] = {}
-        self.counts: defaultdict[str, int] = defaultdict(int)
-        """Connections made so far, by address."""
+        self.connections = 0
+        """Connections made so far through this context."""
+
+    def for_one_job(self) -> Context:
+        """The same door and the same budgets, with a count of connections of its own."""
+        own = copy(self)
+        own.connections = 0
+        return own
 
     def permit(self, address: str) -> Permission:
         """The permission for `address` at this moment; raises `ProbeFailed` when there is none."""
@@ -171,7 +195,7 @@ class Context:
                 if pace.next > now:
                     return pace.next - now
                 pace.next = now + 1 / rate
-            self.counts[address] += 1
+            self.connections += 1
         return 0.0
 
     def dial(
