@@ -20,7 +20,7 @@ import msgspec
 from pydantic import Field
 
 from seccheck.errors import InputError, Problem
-from seccheck.expect import Compiler, Evidence, Expectation, Fault, Schema
+from seccheck.expect import Compiler, Evidence, Expectation, Fault
 from seccheck.model import Model, Reason, Record, Text, Verdict, digest
 from seccheck.probes import Params, Probe, Subject
 from seccheck.registry import AddressFacts, DomainFacts, SystemFacts, TargetFacts
@@ -50,7 +50,7 @@ class Basis(Model):
     kind: Literal["binding", "by-analogy", "interpretation", "project-choice"]
     source: str
     clause: str = ""
-    note: str = ""
+    note: Text | str = ""
 
 
 class Remedy(Text):
