@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -83,6 +83,12 @@ class Document:
     def of(cls, data: Any, name: str) -> Document:
         """The document of data that came from elsewhere: every line is 0, the whole file."""
         return cls(name, data)
+
+    @classmethod
+    def join(cls, name: str, parts: Mapping[str, Document]) -> Document:
+        """The document whose entries are `parts`, each with its own lines."""
+        places: dict[Key, _Place] = {key: part._place for key, part in parts.items()}  # noqa: SLF001
+        return cls(name, {key: part.data for key, part in parts.items()}, _Place(1, places))
 
     def line(self, path: Path_ = ()) -> int:
         """The line of what stands at `path`, or of the nearest thing above it that is there."""
