@@ -148,6 +148,7 @@ class _Pace:
         self.limits = limits
         self.slots = threading.BoundedSemaphore(limits.connections_at_once)
         self.next = 0.0
+        self.next_port = 0.0
 
 
 class Context:
@@ -197,6 +198,26 @@ class Context:
                 pace.next = now + 1 / rate
             self.connections += 1
         return 0.0
+
+    def admit_ports(self, address: str, wanted: int) -> tuple[int, float]:
+        """Ask to look at `wanted` ports of `address`: how many now, which are counted, or seconds to wait.
+
+        The budget of port scans (`ports_per_second`); connections that talk ask `admit` or `dial`. A caller
+        that comes late may catch up on a tenth of a second, so the rate holds on a busy machine too.
+        """
+        permission = self.permit(address)
+        rate = permission.limits.ports_per_second
+        if rate is None:
+            self.connections += wanted
+            return wanted, 0.0
+        pace = self._pace(address, permission.limits)
+        now = time.monotonic()
+        with self._lock:
+            start = max(pace.next_port, now - 0.1)
+            granted = min(wanted, int((now - start) * rate) + 1) if start <= now else 0
+            pace.next_port = start + granted / rate
+            self.connections += granted
+            return granted, pace.next_port - now if not granted else 0.0
 
     def dial(
         self, address: str, port: int, *, seconds: float = 10.0, max_bytes: int = 1_000_000
