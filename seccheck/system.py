@@ -81,11 +81,11 @@ class Target(Model):
         service = data.get("service")
         if "port" not in data and isinstance(service, str) and service in DEFAULT_PORTS:
             data["port"] = DEFAULT_PORTS[service]
-        if "id" not in data and isinstance(data.get("host"), str):
-            # A host that is refused is told of by its own field; the id is then of no matter.
-            with suppress(Mistake):
-                data["id"] = derived_id(check_host(data["host"]), data.get("port", 0))
-            data.setdefault("id", "unnamed")
+        if "id" not in data:
+            # A host that is missing or refused is told of by its own field; the id is then of no matter.
+            data["id"] = "unnamed"
+            with suppress(Mistake, KeyError, TypeError):
+                data["id"] = derived_id(check_host(data["host"]), data["port"])
         return data
 
     @property
@@ -197,7 +197,8 @@ class System(Model):
     name: Text
     level: int = Field(ge=1, le=5)
     tags: Listed[Identifier] = ()
-    zone: Identifier = "internet"
+    zone: Identifier | Literal[""] = ""
+    """Where it must be looked at from; empty: anywhere."""
     targets: Listed[Target] = ()
     approved_ports: dict[str, Listed[Port]] = {}
     """Ports that may be open, by address or host; default: the declared targets."""

@@ -467,7 +467,11 @@ def _best_branches(found: list[_Found]) -> Iterator[_Found]:
             if any(len(error.path) > len(one.union) for error in errors)
         ]
         if not deeper:
-            yield _Found(one.union, None, "", one.error)
+            # A branch that took the value in and then refused it was meant, rather than one of another type.
+            refused = [found.error for errors in branches.values() for found in errors]
+            meant = [error for error in refused if error["type"] == "value_error"]
+            if not meant or one.error in meant:
+                yield _Found(one.union, None, "", one.error)
         elif one.branch == min(deeper, key=lambda branch: len(branches[branch])):
             yield one
 
