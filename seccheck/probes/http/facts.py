@@ -53,15 +53,16 @@ class Hsts(Record):
     valid: bool = False
     """Whether a browser obeys it: a max-age, no directive twice (RFC 6797, 6.1)."""
     max_age: int = 0
+    """0 when not valid: what a browser ignores counts for nothing."""
     include_subdomains: bool = False
     preload: bool = False
 
 
 class Csp(Record):
-    """The policy that all Content-Security-Policy headers make together (CSP 3); absent: all falsy."""
+    """The first Content-Security-Policy header (CSP 3); absent: all falsy."""
 
     present: bool = False
-    """Whether a policy that restricts the loading of content is enforced."""
+    """Whether a policy is enforced, whatever it says."""
     wildcard: bool = False
     """Whether it lets scripts or objects come from anywhere (`*`, a bare scheme, no rule for them)."""
     unsafe_inline: bool = False
@@ -74,11 +75,11 @@ class Csp(Record):
 
 
 class Cookie(Record):
-    """One cookie that is set on the way to the last answer; its value is not kept."""
+    """One cookie that the last answer sets; its value is not kept."""
 
     name: str
     session: bool
-    """Whether its name is that of a session cookie, by the table in `seccheck.probes.http.answer`."""
+    """Whether its name is that of a session cookie, by the table in `seccheck.probes.http.headers`."""
     secure: bool
     http_only: bool
     same_site: str = ""
@@ -116,7 +117,7 @@ class Cors(Record):
     allow_origin: str = ""
     """The Access-Control-Allow-Origin that the random origin got."""
     reflects: bool = False
-    """Whether an origin made up for the question is allowed by name, or "null", or one with the host in it."""
+    """Whether a made-up origin is allowed by name: a random one, "null", or one that starts with the host."""
     credentials: bool = False
     """Whether any of the answers carries Access-Control-Allow-Credentials: true."""
     reflects_with_credentials: bool = False
