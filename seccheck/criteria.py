@@ -25,7 +25,7 @@ from seccheck.model import Model, Reason, Record, Text, Verdict, digest
 from seccheck.probes import Params, Probe, Subject
 from seccheck.registry import AddressFacts, DomainFacts, SystemFacts, TargetFacts
 from seccheck.resources import bundled
-from seccheck.yamlfile import Document, read_yaml, validate
+from seccheck.yamlfile import Document, dotted, read_yaml, validate
 
 LEVELS = (1, 2, 3, 4, 5)
 Severity = Literal["critical", "high", "medium", "low"]
@@ -74,6 +74,12 @@ class Requires(Model):
     vantage: str
 
 
+class FromParameter(Model):
+    """A value that is a parameter, so that a set can set it."""
+
+    parameter: str
+
+
 class CriterionText(Model):
     """A criterion as it is written."""
 
@@ -90,7 +96,7 @@ class CriterionText(Model):
     applies_if: dict[str, Any] | None = None
     collect: dict[str, dict[str, Any]] = {}
     expect: dict[str, Any]
-    evidence_months: dict[int, int] | int | None = None
+    evidence_months: dict[int, int] | FromParameter | int | None = None
     note: Text | str | None = None
     examples: list[Example]
 
@@ -187,7 +193,14 @@ class Criterion:
 
     def months(self, level: int) -> int | None:
         """How long a document may decide it for a system of `level`, in months; None: no document may."""
-        return None if self.text.evidence_months is None else by_level(self.text.evidence_months)[level]
+        match self.text.evidence_months:
+            case None:
+                return None
+            case FromParameter(parameter=name):
+                months: int = self.parameters[name][level]
+                return months
+            case months_by_level:
+                return by_level(months_by_level)[level]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -268,14 +281,6 @@ class _Written:
         return Problem(
             self.document.name, self.document.line(path), f"{self.text.id}: {dotted(key)}", message, hint
         )
-
-
-def dotted(path: Iterable[str | int]) -> str:
-    """A path of keys as people write it: `examples[0].given`."""
-    out = ""
-    for key in path:
-        out += f"[{key}]" if isinstance(key, int) else f".{key}" if out else key
-    return out
 
 
 def schema(probes: Mapping[str, Probe[Any, Any]]) -> dict[str, Any]:
@@ -495,7 +500,7 @@ def _compile(
     applies = applying.compile(text.applies_if, ("applies_if",)) if text.applies_if else None
     faults: list[Fault] = [*judging.faults, *applying.faults]
     problems += [written.problem(fault.path, fault.message, fault.hint) for fault in faults]
-    problems += _check_basis(written) + _check_examples(written)
+    problems += _check_basis(written) + _check_examples(written) + _check_months(written, parameters)
     if problems:
         return None, problems
     return Criterion(
@@ -554,6 +559,22 @@ def _check_examples(written: _Written) -> list[Problem]:
             f"expected at least one example each of pass, fail and inconclusive; missing: {', '.join(missing)}",
         )
     ]
+
+
+def _check_months(written: _Written, parameters: Mapping[str, Mapping[int, Any]]) -> list[Problem]:
+    months = written.text.evidence_months
+    if not isinstance(months, FromParameter):
+        return []
+    key = ("evidence_months", "parameter")
+    if months.parameter not in parameters:
+        near = get_close_matches(months.parameter, list(parameters), 1)
+        hint = f"did you mean {near[0]!r}?" if near else "declare it under `parameters`"
+        return [
+            written.problem(key, f"expected a parameter of this criterion, found {months.parameter!r}", hint)
+        ]
+    if not all(type(value) is int and value > 0 for value in parameters[months.parameter].values()):
+        return [written.problem(key, f"expected months as whole numbers above 0 in {months.parameter!r}")]
+    return []
 
 
 def _check_collect(
@@ -618,8 +639,8 @@ def criteria_from_data(
         parameters = {
             key: {int(at): v for at, v in values.items()} for key, values in entry["parameters"].items()
         }
-        if isinstance(own.get("evidence_months"), dict):
-            own["evidence_months"] = {int(at): v for at, v in own["evidence_months"].items()}
+        if isinstance(months := own.get("evidence_months"), dict) and "parameter" not in months:
+            own["evidence_months"] = {int(at): v for at, v in months.items()}
         text = CriterionText.model_validate({**own, "parameters": parameters})
         choice = _Choice(
             entry["weight"],
@@ -648,11 +669,15 @@ def criteria_from_data(
     )
 
 
-def run_example(criterion: Criterion, example: Example, evidence: Evidence) -> tuple[Verdict, Reason | None]:
-    """What the criterion says of an example's facts."""
-    if criterion.applies:
-        applies = criterion.applies(evidence)
-        if applies.verdict is not Verdict.PASS:
-            return Verdict.NOT_APPLICABLE, None
-    judged = criterion.judge(evidence)
-    return judged.verdict, judged.reason
+def compile_alone(path: Path, probes: Mapping[str, Probe[Any, Any]]) -> list[Criterion]:
+    """The criteria of one file, compiled with their own parameters, without a set."""
+    compiled: list[Criterion] = []
+    problems: list[Problem] = []
+    for written in read_criteria([path]).values():
+        criterion, found = _compile(written, _Choice(), probes)
+        problems += found
+        if criterion:
+            compiled.append(criterion)
+    if problems:
+        raise InputError(problems)
+    return compiled

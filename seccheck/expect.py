@@ -4,6 +4,7 @@
                 | {each|some|none: PATH, if_none: VERDICT, where: e, expect: e}
                 | {fact: PATH, OPERATOR: operand}
 
+A path leads through records by name; `.first` is the first member of a list, such as the leaf of a chain.
 Everything is checked when it is compiled: paths against the probe's fact types, operands against the
 fact's type. A compiled expectation is a pure function of the evidence. Its logic is three-valued
 (Kleene): what could not be told makes a part inconclusive only where it could change the answer, so one
@@ -126,9 +127,12 @@ def _look_up(evidence: Evidence, path: tuple[str, ...]) -> _Value:
 
 def _descend(value: Any, keys: Iterable[str]) -> Any:
     for key in keys:
-        if not isinstance(value, Mapping):
+        if key == "first" and isinstance(value, list | tuple):
+            value = value[0] if value else None
+        elif isinstance(value, Mapping):
+            value = value.get(key)
+        else:
             return None
-        value = value.get(key)
     return value
 
 
@@ -223,12 +227,16 @@ _OPERATORS: dict[str, Callable[[_Value, Any], _Outcome]] = {
     "contains": _contains,
     "empty": _empty,
 }
-_TIMES = {"after": lambda when, recorded: when > recorded, "before": lambda when, recorded: when < recorded}
+_TIMES: dict[str, Callable[[datetime, datetime], bool]] = {
+    "after": lambda when, recorded: when > recorded,
+    "before": lambda when, recorded: when < recorded,
+}
 OPERATORS = (*_OPERATORS, *_TIMES, *facttypes.VERSION_OPERATORS)
 """Every operator an expectation may use."""
 _PREFIX = {
     "equals": "", "in": "one of: ", "at_least": "≥ ", "at_most": "≤ ", "matches": "matches ",
-    "subset_of": "only: ", "disjoint_from": "none of: ", "contains": "includes ", "after": "after ", "before": "before ",
+    "subset_of": "only: ", "disjoint_from": "none of: ", "contains": "includes ",
+    "after": "after ", "before": "before ",
 }  # fmt: skip
 
 
@@ -282,7 +290,7 @@ class Compiler:
     """The roots that were used: which probes the expectation reads."""
 
     def compile(self, node: Any, path: tuple[str | int, ...] = ()) -> Expectation:
-        """The function for `node`; when `node` is wrong, a fault is noted and the function must not be called."""
+        """The function for `node`; a mistake is noted as a fault, and the function must not be called."""
         if len(path) > _MAX_DEPTH * 2:
             return self._fault(path, f"an expectation at most {_MAX_DEPTH} levels deep")
         if not isinstance(node, dict):
@@ -369,6 +377,9 @@ class Compiler:
         self.roots.add(keys[0])
         current = self.schema[keys[0]]
         for depth, key in enumerate(keys[1:], 1):
+            if key == "first" and (member := facttypes.member_type(current)) is not None:
+                current = member
+                continue
             fields = facttypes.fields(current)
             if key not in fields:
                 near = get_close_matches(key, fields, 1)

@@ -46,7 +46,7 @@ def name(kind: Any) -> str:
     if member is not None:
         return f"a list of {name(member)}"
     words = {str: "text", int: "a whole number", bool: "true or false"}
-    return words.get(kind) or getattr(kind, "__name__", str(kind))
+    return words.get(kind) or str(getattr(kind, "__name__", kind))
 
 
 def mismatch(operator: str, kind: Any, sample: Any) -> Complaint | None:

@@ -1,0 +1,282 @@
+"""The whole pipeline, on one screen: registry × criteria → plan → collect → evaluate → score → results.
+
+Each step reads only the files that earlier steps wrote into the run folder, so a run can be resumed at
+any point and judged again years later. Systems are judged one by one, never held in memory together.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seccheck import __version__
+from seccheck.criteria import CriteriaSet
+from seccheck.errors import InputError
+from seccheck.executors import Executor
+from seccheck.finding import Judge
+from seccheck.journal import Journal, Line
+from seccheck.model import canonical, moment, timestamp
+from seccheck.observation import Observation
+from seccheck.plan import Jobs, Plan, Planner, make_plan
+from seccheck.probes import load_probes
+from seccheck.reference import load_reference
+from seccheck.registry import Registry, registry_json, scope_of
+from seccheck.resolution import Resolution
+from seccheck.runfolder import STOP, RunFolder, RunInfo, Selection, write_private
+from seccheck.score import Score, SystemResult, result_of
+from seccheck.yamlfile import did_you_mean
+
+Resolve = Callable[[list[str]], dict[str, Resolution]]
+Progress = Callable[[Observation, int, int], None]
+"""Told of each observation, how many are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """The part of a registry that is wanted; empty means all."""
+
+    system: tuple[str, ...] = ()
+    unit: tuple[str, ...] = ()
+    level: tuple[int, ...] = ()
+
+    def apply(self, registry: Registry) -> Registry:
+        """`registry` with the wanted systems only; raises `InputError` for what names nothing."""
+        _known("--system", self.system, [system.id for system in registry.systems])
+        _known("--unit", self.unit, [unit.id for unit in registry.units])
+        wanted = [
+            system
+            for system in registry.systems
+            if (not self.system or system.id in self.system)
+            and (not self.unit or system.unit in self.unit)
+            and (not self.level or system.level in self.level)
+        ]
+        if not wanted:
+            raise InputError.at(
+                "--system, --unit, --level", "expected a selection that some registered system meets"
+            )
+        return registry.model_copy(update={"systems": tuple(wanted)})
+
+
+def _known(option: str, wanted: tuple[str, ...], known: list[str]) -> None:
+    for one in wanted:
+        if one not in known:
+            raise InputError.at(
+                option, f"expected an id of the registry, found {one!r}", hint=did_you_mean(one, known)
+            )
+
+
+def planner_for(
+    registry: Registry,
+    criteria: CriteriaSet,
+    zone: str,
+    made: datetime,
+    names: dict[str, Resolution] | None = None,
+) -> Planner:
+    """The planner of these inputs."""
+    return Planner(registry, criteria, load_probes(), names or {}, zone, made)
+
+
+def names_of(registry: Registry) -> list[str]:
+    """The host names that have to be resolved before looking."""
+    hosts = {
+        target.host for system in registry.systems for target in system.targets if not target.literal_address
+    }
+    return sorted(hosts)
+
+
+def new_run_id(now: datetime) -> str:
+    """An id for a run begun at `now`: sortable, unique."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def prepare(
+    out: Path | None,
+    registry: Registry,
+    criteria: CriteriaSet,
+    resolve: Resolve,
+    *,
+    narrowing: Narrowing = Narrowing(),
+    select: str = "",
+    zone: str = "internet",
+    language: str = "",
+    command: str = "",
+    waivers: Path | None = None,
+    now: datetime | None = None,
+) -> RunFolder:
+    """Make the run folder (default: `runs/<id>`) with its inputs and its plan. Only name servers are asked.
+
+    Raises `InputError` for a selection that names nothing or a folder that is in use.
+    """
+    made = now or datetime.now(UTC)
+    narrowed = narrowing.apply(registry)
+    identifier = new_run_id(made)
+    folder = RunFolder.create(out or Path("runs") / identifier)
+    folder.write_json(
+        "inputs/run.json",
+        RunInfo(
+            id=identifier,
+            started=timestamp(made),
+            command=command,
+            seccheck=__version__,
+            zone=zone,
+            language=language or registry.language,
+            selection=Selection(
+                profile=criteria.profile,
+                select=select,
+                system=narrowing.system,
+                unit=narrowing.unit,
+                level=narrowing.level,
+                systems=len(narrowed.systems),
+                systems_of=len(registry.systems),
+                criteria=len(criteria.criteria),
+                of=criteria.of,
+            ),
+            reporting=tuple(sorted({system.unit for system in registry.systems})),
+            demonstration=registry.demonstration,
+            registry_digest=registry.digest,
+        ),
+    )
+    folder.write("inputs/registry.json", registry_json(narrowed))
+    write_criteria(folder, criteria, made)
+    folder.write_json("inputs/scope.json", scope_of(registry, zone=zone))
+    folder.write_reference(load_reference())
+    if waivers:
+        folder.write("inputs/waivers.yaml", waivers.read_bytes())
+    names = resolve(names_of(narrowed))
+    plan = make_plan(planner_for(narrowed, criteria, zone, moment(timestamp(made)), names))
+    folder.write("plan.json", canonical(plan) + b"\n")
+    return folder
+
+
+def write_criteria(folder: RunFolder, criteria: CriteriaSet, made: datetime) -> None:
+    """Keep the criteria of a run, with what counts on its day."""
+    data = criteria.as_data()
+    for entry, one in zip(data["criteria"], criteria.criteria, strict=True):
+        entry["counted"] = one.counts_on(made.date())
+    folder.write_json("inputs/criteria.json", data)
+
+
+def collect(
+    folder: RunFolder, executor: Executor, progress: Progress, stopping: Callable[[], bool] = lambda: False
+) -> bool:
+    """Do the jobs that have no observation yet, the only step on the network; whether all are done."""
+    jobs = folder.plan.jobs
+
+    def stop() -> bool:
+        return stopping() or (folder.path / STOP).exists()
+
+    with folder.journal(write=True) as journal:
+        remaining = list(journal.remaining(jobs))
+        for observation in executor.run(remaining, folder.scope, stop):
+            journal.append(observation)
+            progress(observation, len(journal), len(jobs))
+        return len(journal) >= len(jobs)
+
+
+def judge(folder: RunFolder, journal: Journal) -> Iterator[SystemResult]:
+    """The result of each system, in order of id: the same folder gives the same results."""
+    plan: Plan = folder.plan
+    made = moment(plan.made)
+    criteria = folder.criteria
+    planner = planner_for(folder.registry, criteria, plan.zone, made, {one.name: one for one in plan.names})
+
+    @lru_cache(maxsize=512)
+    def observations(key: str) -> Line | None:
+        return journal.read(key)
+
+    court = Judge(
+        Jobs(plan.jobs, planner.probes),
+        observations,
+        folder.reference,
+        made,
+        criteria.profile,
+        folder.waivers,
+    )
+    for system in sorted(folder.registry.systems, key=lambda one: one.id):
+        yield result_of(system, [court.evaluate(question) for question in planner.questions(system)])
+
+
+def conclude(folder: RunFolder) -> dict[str, Any]:
+    """Judge the run and write results.json, summary.json and the manifest; the summary."""
+    info = folder.info
+    score = Score(folder.registry.units, frozenset(info.reporting))
+    scan = _scan(folder)
+    with folder.journal() as journal:
+        write_private(folder.path / "results.json", _results(folder, journal, score, scan))
+    summary = {"schema": "seccheck.summary/1", "scan": scan, "tally": score.tally()}
+    folder.write_json("summary.json", summary)
+    folder.write_manifest()
+    return summary
+
+
+def _results(folder: RunFolder, journal: Journal, score: Score, scan: dict[str, Any]) -> Iterator[bytes]:
+    """The document in pieces: sorted keys, one system per line, so that it streams both ways."""
+    encoder = msgspec.json.Encoder(order="sorted")
+    yield b'{"scan":' + encoder.encode(scan) + b',"schema":"seccheck.results/1","systems":[\n'
+    separator = b""
+    for result in judge(folder, journal):
+        score.add(result)
+        yield separator + encoder.encode(result)
+        separator = b",\n"
+    yield b'\n],"tally":' + encoder.encode(score.tally()) + b"}\n"
+
+
+def _scan(folder: RunFolder) -> dict[str, Any]:
+    info, criteria, reference = folder.info, folder.criteria, folder.reference
+    return {
+        "id": info.id,
+        "started": info.started,
+        "finished": timestamp(datetime.now(UTC)),
+        "seccheck": info.seccheck,
+        "command": info.command,
+        "zone": info.zone,
+        "demonstration": info.demonstration,
+        "criteria": {
+            "set": criteria.id,
+            "version": criteria.version,
+            "profile": criteria.profile,
+            "digest": criteria.digest,
+        },
+        "selection": info.selection,
+        "registry": {"name": folder.registry.name.model_dump(), "digest": info.registry_digest},
+        "reference": {
+            feed.id: {"date": feed.date, "digest": feed.digest}
+            for feed in (reference.feeds if reference else ())
+        },
+    }
+
+
+def rejudge(
+    run: RunFolder, out: Path, criteria: CriteriaSet | None, waivers: Path | None, command: str
+) -> RunFolder:
+    """Judge the evidence of `run` again, under other criteria or waivers, into the new folder `out`.
+
+    What those criteria need and was never collected is inconclusive: not-probed. `run` stays as it is.
+    """
+    folder = RunFolder.create(out)
+    folder.copy_evidence(run)
+    now = datetime.now(UTC)
+    info = run.info
+    selection = info.selection
+    if criteria:
+        write_criteria(folder, criteria, moment(run.plan.made))
+        selection = msgspec.structs.replace(  # type: ignore[type-var]
+            selection, profile=criteria.profile, criteria=len(criteria.criteria), of=criteria.of
+        )
+    if waivers:
+        folder.write("inputs/waivers.yaml", waivers.read_bytes())
+    changed = {
+        "id": new_run_id(now),
+        "started": timestamp(now),
+        "command": command,
+        "selection": selection,
+    }
+    folder.write_json("inputs/run.json", msgspec.structs.replace(info, **changed))  # type: ignore[type-var]
+    return folder

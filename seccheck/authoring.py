@@ -1,0 +1,198 @@
+"""For authors of criteria: check a file, run its examples, describe a criterion, give the JSON Schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seccheck.criteria import (
+    CriteriaFile,
+    CriteriaSet,
+    Criterion,
+    Example,
+    SetFile,
+    bundled_sets,
+    catalogue_files,
+    compile_alone,
+    load_criteria,
+    read_criteria,
+)
+from seccheck.errors import InputError, Problem
+from seccheck.expect import Evidence, Failure
+from seccheck.hosts import DIRECT_TLS, STARTTLS
+from seccheck.model import Reason, Verdict
+from seccheck.probes import load_probes
+from seccheck.reference import load_reference
+from seccheck.registry import Registry
+from seccheck.resources import bundled
+from seccheck.yamlfile import read_yaml
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "system": {
+        "id": "example",
+        "unit": "example",
+        "unit_kind": "ministry",
+        "level": 3,
+        "tags": [],
+        "zone": "",
+        "domains": [],
+    },
+    "target": {
+        "id": "example",
+        "host": "www.example.gov.vn",
+        "port": 443,
+        "service": "https",
+        "tls": True,
+        "web": True,
+    },
+    "address": {
+        "address": "203.0.113.7",
+        "loopback": False,
+        "approved_ports": [443],
+        "declared_ports": [443],
+    },
+    "domain": {"name": "example.gov.vn"},
+}
+"""What an example need not say of the registry."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One example of a criterion: what it promises, and what the criterion says."""
+
+    criterion: str
+    index: int
+    promised: tuple[str, str | None]
+    found: tuple[str, str | None]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise is kept."""
+        reason_fits = self.promised[1] is None or self.promised[1] == self.found[1]
+        return self.promised[0] == self.found[0] and reason_fits
+
+
+@cache
+def _reference() -> Any:
+    return load_reference()
+
+
+def try_examples(criterion: Criterion) -> Iterator[Trial]:
+    """Run the examples of a criterion, one by one."""
+    for index, example in enumerate(criterion.text.examples):
+        verdict, reason = _try(criterion, example)
+        promised = (str(example.then), example.reason.value if example.reason else None)
+        yield Trial(criterion.id, index, promised, (verdict.value, reason.value if reason else None))
+
+
+def _try(criterion: Criterion, example: Example) -> tuple[Verdict, Reason | None]:
+    given = example.given
+    level = given.get("system", {}).get("level", max(3, criterion.text.from_level))
+    if level < criterion.text.from_level:
+        return Verdict.NOT_APPLICABLE, None
+    registry = {root: {**facts, **given.get(root, {})} for root, facts in _DEFAULTS.items()}
+    registry["system"]["level"] = level
+    service = registry["target"]["service"]
+    registry["target"] = {"tls": service in {*DIRECT_TLS, *STARTTLS}, "web": service in {"http", "https"}, **registry["target"]}
+    looked: dict[str, Mapping[str, Any] | Failure] = {}
+    for root, facts in given.items():
+        if root not in registry:
+            failed = facts.get("failed")
+            looked[root] = Failure(Reason(failed), facts.get("detail", "")) if failed else facts
+    recorded = datetime.fromisoformat(given["recorded"]["at"]) if "recorded" in given else datetime.now(UTC)
+    evidence = Evidence({**registry, **looked}, recorded, criterion.at_level(level), _reference())
+    if criterion.applies and criterion.applies(evidence).verdict is not Verdict.PASS:
+        return Verdict.NOT_APPLICABLE, None
+    judged = criterion.judge(evidence)
+    return judged.verdict, judged.reason
+
+
+def check(name: str) -> str:
+    """Check a criteria file, a set file or a bundled set; a line that says what was checked.
+
+    Raises `InputError` with every mistake, examples that do not hold included.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} and _kind(path) == "criteria/1":
+        criteria = compile_alone(path, load_probes())
+        others = read_criteria(file for file in catalogue_files() if file.resolve() != path.resolve())
+        problems = [
+            Problem(name, 0, one.id, "expected an id that the catalogue does not have already")
+            for one in criteria
+            if one.id in others
+        ]
+    else:
+        criteria = list(load_criteria(name, load_probes()).criteria)
+        problems = []
+    trials = [trial for one in criteria for trial in try_examples(one)]
+    problems += [_broken(name, trial) for trial in trials if not trial.holds]
+    if problems:
+        raise InputError(problems)
+    return f"{name}: {len(criteria)} criteria, {len(trials)} examples hold"
+
+
+def _broken(name: str, trial: Trial) -> Problem:
+    promised, found = (" ".join(part for part in pair if part) for pair in (trial.promised, trial.found))
+    return Problem(
+        name,
+        0,
+        f"{trial.criterion}: examples[{trial.index}]",
+        f"expected {promised}, but the criterion says {found}",
+    )
+
+
+def _kind(path: Path) -> str:
+    data = read_yaml(path).data
+    return str(data.get("seccheck", "")) if isinstance(data, dict) else ""
+
+
+def describe(criteria: CriteriaSet, identifier: str, language: str) -> str:
+    """A criterion in words: what, why, on what basis, how it is judged, how to mend."""
+    one = criteria.by_id(identifier)
+    vi = language == "vi"
+    lines = [
+        f"{one.id} ({one.text.severity}, {'từ cấp độ' if vi else 'from level'} {one.text.from_level}, {one.weight})"
+    ]
+    lines += [one.statement(language), "", one.text.rationale.in_language(language), ""]
+    for basis in one.text.basis:
+        source = criteria.sources.get(basis.source, {})
+        title = (
+            source.get("title", {}).get(language, basis.source) if isinstance(source, dict) else basis.source
+        )
+        lines.append(f"{basis.kind}: {title} {basis.clause}".rstrip())
+    lines += ["", f"collect: {json.dumps(one.text.collect, ensure_ascii=False)}"]
+    if one.text.applies_if:
+        lines.append(f"applies_if: {json.dumps(one.text.applies_if, ensure_ascii=False)}")
+    lines += [
+        f"expect: {json.dumps(one.text.expect, ensure_ascii=False)}",
+        "",
+        one.text.remedy.in_language(language),
+    ]
+    for product, setting in (one.text.remedy.model_extra or {}).items():
+        lines.append(f"{product}: {setting}")
+    return "\n".join(lines)
+
+
+def json_schema(what: str) -> str:
+    """The JSON Schema (draft 2020-12) of a file format, as text."""
+    from seccheck.waivers import WaiverFile
+
+    models = {"criteria": CriteriaFile, "set": SetFile, "registry": Registry, "waivers": WaiverFile}
+    if what == "results":
+        return bundled("schemas").joinpath("results-1.schema.json").read_text(encoding="utf-8")
+    if what not in models:
+        near = get_close_matches(what, [*models, "results"], 1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise InputError.at(
+            "criteria schema", f"expected one of {', '.join([*models, 'results'])}; found {what!r}", hint=hint
+        )
+    return json.dumps(models[what].model_json_schema(by_alias=True), indent=1, ensure_ascii=False) + "\n"
+
+
+__all__ = ["Trial", "bundled_sets", "check", "describe", "json_schema", "try_examples"]

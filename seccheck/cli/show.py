@@ -1,0 +1,246 @@
+"""Verbs that read runs: report, explain, list."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from seccheck.runfolder import RunFolder
+
+RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+_FOLDERS = {"html": "report"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `app`."""
+    app.command()(report)
+    app.command()(explain)
+    app.command("list")(list_findings)
+
+
+def check_formats(formats: str) -> list[str]:
+    """The report formats named in `formats`; raises `InputError` for an unknown one."""
+    from seccheck.errors import InputError
+    from seccheck.reports import load_reports
+    from seccheck.yamlfile import did_you_mean
+
+    wanted = [one.strip() for one in formats.split(",") if one.strip()]
+    for one in wanted:
+        if one not in load_reports():
+            known = ", ".join(load_reports())
+            raise InputError.at(
+                "--format", f"expected some of {known}; found {one!r}", hint=did_you_mean(one, load_reports())
+            )
+    return wanted
+
+
+def write_reports(folder: RunFolder, formats: str, language: str) -> None:
+    """Write reports into a run folder: `report/` for HTML, `results.csv` and the like for the rest."""
+    from seccheck.reports import Options, load_reports
+    from seccheck.reports import run as reading
+
+    options = Options(language=_language(language))
+    for name in check_formats(formats):
+        plugin = load_reports()[name]
+        if name == "json":
+            continue  # results.json is there already
+        target = folder.path / (
+            _FOLDERS.get(name, name) if plugin.kind == "folder" else f"results.{name}.{plugin.extension}"
+        )
+        plugin.write(reading.RunFolder(folder.path), target, options)
+    folder.write_manifest()
+
+
+def _language(language: str) -> Any:
+    from seccheck.errors import InputError
+
+    if language not in {"vi", "en"}:
+        raise InputError.at("--lang", f"expected vi or en, found {language!r}")
+    return language
+
+
+def report(
+    run: RunPath,
+    formats: Annotated[str, typer.Option("--format", help="One or more formats, comma-separated.")] = "html",
+    language: Annotated[str, typer.Option("--lang", help="vi or en; default: the run's language.")] = "",
+    unit: Annotated[str, typer.Option(help="Only what this unit may see.")] = "",
+    public: Annotated[
+        bool, typer.Option("--public", help="Without addresses, versions and evidence.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for html or several formats, else the file.")
+    ] = None,
+    previous: Annotated[
+        list[Path] | None, typer.Option(help="An earlier run, for change and trend; may be repeated.")
+    ] = None,
+) -> None:
+    """Write a stored run in one or more formats."""
+    from seccheck.errors import InputError
+    from seccheck.reports import Options, load_reports
+    from seccheck.reports import run as reading
+    from seccheck.runfolder import RunFolder
+
+    folder = RunFolder.open(run)
+    if unit and unit not in {one.id for one in folder.registry.units}:
+        from seccheck.yamlfile import did_you_mean
+
+        raise InputError.at(
+            "--unit",
+            f"expected a unit of this run, found {unit!r}",
+            hint=did_you_mean(unit, [one.id for one in folder.registry.units]),
+        )
+    wanted = [load_reports()[name] for name in check_formats(formats)]
+    options = Options(
+        language=_language(language or folder.info.language),
+        unit=unit,
+        public=public,
+        previous=tuple(previous or ()),
+    )
+    source = reading.RunFolder(run)
+    if len(wanted) == 1 and wanted[0].kind == "file" and out is None:
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place) / "report"
+            wanted[0].write(source, file, options)
+            data = file.read_bytes()
+        if sys.stdout.isatty() and b"\0" in data[:4096]:
+            raise InputError.at("--out", f"{wanted[0].id} is no text; expected --out FILE")
+        sys.stdout.buffer.write(data)
+        return
+    if len(wanted) == 1:
+        target = out or Path(wanted[0].file_name(source, options))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        wanted[0].write(source, target, options)
+        typer.echo(str(target / "index.html" if wanted[0].kind == "folder" else target), err=True)
+        return
+    place_ = out or Path()
+    place_.mkdir(parents=True, exist_ok=True)
+    for plugin in wanted:
+        target = place_ / plugin.file_name(source, options)
+        plugin.write(source, target, options)
+        typer.echo(str(target), err=True)
+
+
+def _findings(folder: RunFolder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    from seccheck.reports.run import RunFolder as Reading
+
+    for system in Reading(folder.path).systems():
+        plain = _builtins(system)
+        for finding in plain["findings"]:
+            yield plain, finding
+
+
+def _builtins(record: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(record)
+
+
+def explain(
+    run: RunPath,
+    system: Annotated[str, typer.Argument(help="A system id.", show_default=False)],
+    criterion: Annotated[str, typer.Argument(help="A criterion id.", show_default=False)],
+    language: Annotated[str, typer.Option("--lang", help="vi or en; default: the run's language.")] = "",
+) -> None:
+    """Why a system got this verdict: evidence, rule, clause, remedy."""
+    from seccheck.cli.words import VERDICT
+    from seccheck.errors import InputError
+    from seccheck.runfolder import RunFolder
+    from seccheck.yamlfile import did_you_mean
+
+    folder = RunFolder.open(run)
+    spoken = _language(language or folder.info.language)
+    one = folder.criteria.by_id(criterion)
+    registered = {entry.id: entry for entry in folder.registry.systems}
+    if system not in registered:
+        raise InputError.at(
+            str(run),
+            f"expected a system of this run, found {system!r}",
+            hint=did_you_mean(system, registered),
+        )
+    entry = registered[system]
+    typer.echo(f"{entry.id}: {entry.name.in_language(spoken)} (level {entry.level})")
+    typer.echo(f"{one.id}: {one.statement(spoken, entry.level)}")
+    for _, finding in (
+        (own, found)
+        for own, found in _findings(folder)
+        if own["id"] == system and found["criterion"] == criterion
+    ):
+        place = f" at {finding['target']}" if finding["target"] else ""
+        counted = "" if finding["counted"] else " (advised: not counted)"
+        reason = f": {finding['reason']}" if finding["reason"] else ""
+        typer.echo(
+            f"\n{VERDICT[spoken][finding['verdict']]}{reason}{place}{counted}, decided by {finding['decided_by']}"
+        )
+        for row in finding["evidence"]:
+            expected = f"expected {row['expected']}, " if row["expected"] else ""
+            typer.echo(f"  {row['fact']}: {expected}observed {row['observed']} [{row['verdict']}]")
+        if finding["evidence_omitted"]:
+            typer.echo(f"  and {finding['evidence_omitted']} more")
+        if finding["waiver"]:
+            typer.echo(
+                f"  waived until {finding['waiver']['until']} by {finding['waiver']['approved_by']}: {finding['waiver']['reason']}"
+            )
+        for digest in finding["observations"]:
+            typer.echo(f"  observation {digest}")
+    typer.echo(f"\n{one.text.rationale.in_language(spoken)}")
+    for basis in one.text.basis:
+        source = folder.criteria.sources.get(basis.source, {})
+        title = (
+            source.get("title", {}).get(spoken, basis.source) if isinstance(source, dict) else basis.source
+        )
+        typer.echo(f"  {basis.kind}: {title}{f', {basis.clause}' if basis.clause else ''}")
+    typer.echo(f"\n{one.text.remedy.in_language(spoken)}")
+    for product, setting in (one.text.remedy.model_extra or {}).items():
+        typer.echo(f"  {product}:\n    " + str(setting).strip().replace("\n", "\n    "))
+
+
+def list_findings(
+    run: RunPath,
+    criterion: Annotated[str, typer.Option(help="Only these criteria (globs).")] = "*",
+    verdict: Annotated[
+        str, typer.Option(help="Only this verdict: pass, fail, inconclusive, not-applicable, waived.")
+    ] = "",
+) -> None:
+    """Who has this finding: tab-separated system, unit, target, criterion, verdict, reason, what was observed."""
+    from fnmatch import fnmatchcase
+
+    from seccheck.errors import InputError
+    from seccheck.model import Verdict
+    from seccheck.runfolder import RunFolder
+    from seccheck.yamlfile import did_you_mean
+
+    folder = RunFolder.open(run)
+    if verdict and verdict not in set(Verdict):
+        raise InputError.at(
+            "--verdict",
+            f"expected one of {', '.join(Verdict)}; found {verdict!r}",
+            hint=did_you_mean(verdict, list(Verdict)),
+        )
+    globs = [one.strip() for one in criterion.split(",")]
+    if not any(fnmatchcase(one.id, glob) for one in folder.criteria.criteria for glob in globs):
+        folder.criteria.by_id(criterion)
+    for system, finding in _findings(folder):
+        if verdict and finding["verdict"] != verdict:
+            continue
+        if not any(fnmatchcase(finding["criterion"], glob) for glob in globs):
+            continue
+        telling = next(
+            (row["observed"] for row in finding["evidence"] if row["verdict"] == finding["observed_verdict"]),
+            "",
+        )
+        cells = (
+            system["id"],
+            system["unit"],
+            finding["target"] or "",
+            finding["criterion"],
+            finding["verdict"],
+            finding["reason"] or "",
+            telling,
+        )
+        typer.echo("\t".join(cells))

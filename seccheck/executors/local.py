@@ -1,0 +1,277 @@
+"""Jobs on this machine: threads and event loops inside worker processes that can be killed.
+
+Each probe that keeps many endpoints in flight has a worker to itself; the others share one. An address
+that is to be treated gently belongs to one job at a time, whatever the probe, so the budget of `scope`
+holds across workers. A job that overstays its deadline, or takes its worker with it, costs itself: the
+worker is killed, and what else was in flight is looked at once more, each by itself.
+"""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from seccheck.errors import ExecutorError
+from seccheck.executors.worker import News, Order
+from seccheck.model import Reason
+from seccheck.observation import Observation, failure
+from seccheck.permission import Scope, permission_for
+from seccheck.plan import Job
+from seccheck.probes import Probe
+
+GRACE = 5.0
+"""Seconds a job may overstay the deadline that its probe keeps itself."""
+SILENCE = 20.0
+"""Seconds without a sign of life after which a worker counts as hung."""
+_TICK = 0.2
+
+
+@dataclass
+class _Worker:
+    """One worker process and the jobs it holds."""
+
+    name: str
+    scope: Scope
+    inbox: queue.Queue[tuple[_Worker, News | None]]
+    alone: bool = False
+    """Whether it re-runs, one at a time, jobs that were in flight when another worker died."""
+    given: dict[str, Job] = field(default_factory=dict)
+    begun: dict[str, float] = field(default_factory=dict)
+    heard: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "seccheck.executors.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ExecutorError(f"a worker process could not be started: {error}") from None
+        self._send(Order(scope=self.scope))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout  # noqa: S101
+        decoder = msgspec.json.Decoder(News)
+        for line in self.process.stdout:
+            self.inbox.put((self, decoder.decode(line)))
+        self.process.stdout.close()
+        self.inbox.put((self, None))
+
+    def _send(self, order: Order) -> None:
+        self._write(msgspec.json.encode(order) + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        assert self.process.stdin  # noqa: S101
+        try:
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return  # its end is noticed, and dealt with, where its news are read
+
+    def give(self, job: Job) -> None:
+        self.given[job.key] = job
+        self._send(Order(job=job))
+
+    def hear(self, news: News) -> None:
+        self.heard = time.monotonic()
+        if news.started:
+            self.begun[news.started] = self.heard
+        if news.observation:
+            self.given.pop(news.observation.job, None)
+            self.begun.pop(news.observation.job, None)
+
+    def overdue(self) -> list[Job]:
+        """The jobs past their deadline; every one begun, when the worker shows no sign of life."""
+        now = time.monotonic()
+        hung = now - self.heard > SILENCE
+        return [
+            self.given[key]
+            for key, begun in self.begun.items()
+            if hung or now - begun > self.given[key].seconds + GRACE
+        ]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._close()
+
+    def dismiss(self) -> None:
+        """Say goodbye: the worker ends when what it holds is done."""
+        self._write(b"\n\n")
+        self._close()
+
+    def _close(self) -> None:
+        if self.process.stdin:
+            try:
+                self.process.stdin.close()
+            except BrokenPipeError:
+                return
+
+
+class LocalExecutor:
+    """Runs jobs in worker processes on this machine."""
+
+    def __init__(self, probes: Mapping[str, Probe[Any, Any]]) -> None:
+        self._probes = probes
+
+    def run(self, jobs: Sequence[Job], scope: Scope, stopping: Callable[[], bool]) -> Iterator[Observation]:
+        """Observations as they finish; see `Executor.run`."""
+        if not jobs:
+            return
+        run = _Run(self._probes, scope, jobs)
+        try:
+            yield from run.observations(stopping)
+        finally:
+            run.end()
+
+
+class _Run:
+    """One run of a list of jobs: who holds what, and which addresses are taken."""
+
+    def __init__(self, probes: Mapping[str, Probe[Any, Any]], scope: Scope, jobs: Sequence[Job]) -> None:
+        self.probes = probes
+        self.scope = scope
+        self.inbox: queue.Queue[tuple[_Worker, News | None]] = queue.Queue()
+        self.workers: dict[str, _Worker] = {}
+        self.retries: deque[Job] = deque()
+        self.taken: set[str] = set()
+        self.rested: dict[str, float] = {}
+        self.waiting: dict[str, deque[Job]] = {}
+        self.left = len(jobs)
+        for job in jobs:
+            self.waiting.setdefault(self._lane(job), deque()).append(job)
+
+    def _lane(self, job: Job) -> str:
+        """Jobs of one lane run one at a time: the address where it has limits; "" runs freely."""
+        address = job.endpoint.address
+        permission = permission_for(self.scope, address) if address else None
+        return address if permission and permission.limits.connections_per_second is not None else ""
+
+    def _rest(self, lane: str) -> float:
+        permission = permission_for(self.scope, lane)
+        rate = permission.limits.connections_per_second if permission else None
+        return 1 / rate if rate else 0.0
+
+    def observations(self, stopping: Callable[[], bool]) -> Iterator[Observation]:
+        stopped = False
+        while self.left:
+            stopped = stopped or stopping()
+            if not stopped:
+                self._dispatch()
+            elif not any(worker.given for worker in self.workers.values()):
+                return
+            yield from self._news()
+            yield from self._watch(stopped=stopped)
+
+    def _dispatch(self) -> None:
+        now = time.monotonic()
+        for lane in list(self.waiting):
+            if lane and (lane in self.taken or self.rested.get(lane, 0) > now):
+                continue
+            jobs = self.waiting[lane]
+            while jobs:
+                job = jobs.popleft()
+                self._worker(job).give(job)
+                if lane:
+                    self.taken.add(lane)
+                    break
+            if not jobs:
+                del self.waiting[lane]
+        alone = self.workers.get("alone")
+        if self.retries and not (alone and alone.given):
+            job = self.retries.popleft()
+            if alone is None:
+                alone = self.workers["alone"] = _Worker("alone", self.scope, self.inbox, alone=True)
+            alone.give(job)
+
+    def _worker(self, job: Job) -> _Worker:
+        name = job.probe if self.probes[job.probe].collect_many else "threads"
+        if name not in self.workers:
+            self.workers[name] = _Worker(name, self.scope, self.inbox)
+        return self.workers[name]
+
+    def _news(self) -> Iterator[Observation]:
+        try:
+            worker, news = self.inbox.get(timeout=_TICK)
+        except queue.Empty:
+            return
+        while True:
+            if news is None:
+                yield from self._died(worker)
+            elif self.workers.get(worker.name) is worker:
+                held = news.observation is not None and news.observation.job in worker.given
+                worker.hear(news)
+                if held and news.observation:
+                    yield self._done(news.observation)
+            try:
+                worker, news = self.inbox.get_nowait()
+            except queue.Empty:
+                return
+
+    def _done(self, observation: Observation) -> Observation:
+        self.left -= 1
+        lane = observation.endpoint.address
+        if lane in self.taken:
+            self.taken.discard(lane)
+            self.rested[lane] = time.monotonic() + self._rest(lane)
+        return observation
+
+    def _watch(self, *, stopped: bool) -> Iterator[Observation]:
+        for worker in list(self.workers.values()):
+            overdue = worker.overdue()
+            if not overdue:
+                continue
+            worker.kill()
+            for job in overdue:
+                del worker.given[job.key]
+                yield self._failed(job, Reason.TIMEOUT, "did not end by its deadline and was stopped")
+            yield from self._died(worker, again=not stopped)
+
+    def _died(self, worker: _Worker, *, again: bool = True) -> Iterator[Observation]:
+        """Replace a worker that ended with jobs in hand; those it had begun are run once more by themselves."""
+        if self.workers.get(worker.name) is not worker:
+            return
+        del self.workers[worker.name]
+        worker.process.wait()
+        if not worker.given:
+            return
+        for key, job in worker.given.items():
+            if worker.alone and (key in worker.begun or len(worker.given) == 1):
+                yield self._failed(
+                    job, Reason.CRASHED, f"the worker ended with status {worker.process.returncode}"
+                )
+            elif not again:
+                continue
+            elif key in worker.begun:
+                self.retries.append(job)
+            else:
+                self._worker(job).give(job)
+
+    def _failed(self, job: Job, reason: Reason, detail: str) -> Observation:
+        return self._done(failure(job, reason, detail, datetime.now(UTC)))
+
+    def end(self) -> None:
+        """Let idle workers go, kill busy ones."""
+        for worker in self.workers.values():
+            if worker.given:
+                worker.kill()
+            else:
+                worker.dismiss()
+        for worker in self.workers.values():
+            try:
+                worker.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()

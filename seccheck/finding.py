@@ -1,0 +1,271 @@
+"""A question answered: criterion × observations → finding. Pure; waivers last, and they hide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from seccheck.criteria import Criterion
+from seccheck.expect import Evidence, Failure, Judgement, Row, trim
+from seccheck.journal import Line
+from seccheck.model import Reason, Record, Status, Verdict, all_of, digest
+from seccheck.observation import Observation
+from seccheck.plan import Jobs, Look, Question
+from seccheck.reference import Reference
+from seccheck.waivers import Waiver, covering
+
+NEEDS_DOCUMENT = (Reason.UNDISCLOSED, Reason.BACKPORT_POSSIBLE)
+"""What no probe can decide: not counted in the profile `technical` (contracts: PAT findings)."""
+
+
+class WaiverNote(Record):
+    """The waiver that covers a finding, as reports show it."""
+
+    reason: str
+    ticket: str
+    approved_by: str
+    until: str
+
+
+class Finding(Record):
+    """What one criterion came to for one system, or for one target of it."""
+
+    criterion: str
+    target: str | None
+    verdict: Verdict
+    observed_verdict: Verdict
+    """What the evidence says; differs from `verdict` only under a waiver."""
+    reason: Reason | None
+    severity: str
+    counted: bool
+    decided_by: Literal["probe", "document", "registry"]
+    evidence: tuple[Row, ...] = ()
+    evidence_omitted: int = 0
+    detail: str = ""
+    observations: tuple[str, ...] = ()
+    """Digests of the observations it rests on."""
+    waiver: WaiverNote | None = None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What findings are made with: jobs, observations, reference data, the moment of the run, waivers."""
+
+    jobs: Jobs
+    observations: Callable[[str], Line | None]
+    """The journal's line for a job key, or None while there is none."""
+    reference: Reference | None
+    made: datetime
+    profile: str
+    waivers: Sequence[Waiver] = ()
+
+    def evaluate(self, question: Question) -> Finding:
+        """The finding for `question`, from what was observed."""
+        criterion = question.criterion
+        if not question.looks:
+            return self._finding(question, Judgement(verdict=Verdict.NOT_APPLICABLE), "registry", ())
+        seen: list[str] = []
+        judged = [self._at(look, question, seen) for look in question.looks]
+        joined = _join(judged)
+        by: Literal["probe", "document", "registry"] = "probe" if seen else "registry"
+        if joined.verdict is Verdict.INCONCLUSIVE and question.document:
+            document = self._by_document(question, seen)
+            if isinstance(document, Judgement):
+                return self._finding(question, _with_rows(document, joined), "document", tuple(seen))
+            if criterion.needs_document:
+                joined = Judgement(verdict=Verdict.INCONCLUSIVE, reason=document.reason, rows=_rows(document))
+        elif criterion.needs_document and joined.verdict is Verdict.INCONCLUSIVE:
+            missing = Failure(Reason.NO_VALID_EVIDENCE, "no document is named under evidence")
+            joined = Judgement(verdict=Verdict.INCONCLUSIVE, reason=missing.reason, rows=_rows(missing))
+        return self._finding(question, joined, by, tuple(seen))
+
+    def _at(self, look: Look, question: Question, seen: list[str]) -> Judgement:
+        """Judge one look, on the facts of the registry and of the observations it wanted."""
+        facts: dict[str, Mapping[str, Any] | Failure] = dict(look.facts)
+        times: list[datetime] = []
+        for name, want in look.wants.items():
+            if isinstance(want, Failure):
+                facts[name] = want
+                continue
+            key = self.jobs.key(want)
+            line = self.observations(key) if key else None
+            if line is None:
+                facts[name] = Failure(Reason.NOT_PROBED, "never looked at")
+                continue
+            seen.append(line.digest)
+            observation = line.observation
+            times.append(observation.at)
+            facts[name] = (
+                Failure(observation.failed, observation.detail)
+                if observation.failed
+                else observation.facts or {}
+            )
+        criterion = question.criterion
+        evidence = Evidence(
+            facts, max(times, default=self.made), criterion.at_level(question.system.level), self.reference
+        )
+        judged = criterion.judge(evidence)
+        if judged.verdict is Verdict.INCONCLUSIVE:
+            judged = _with_rows(judged, Judgement(verdict=judged.verdict, rows=tuple(_failures(facts))))
+        return _labelled(judged, look.label)
+
+    def _by_document(self, question: Question, seen: list[str]) -> Judgement | Failure:
+        """What a valid document says, or why it is none."""
+        assert question.document is not None  # noqa: S101
+        entry = question.system.evidence[question.criterion.id]
+        key = self.jobs.key(question.document)
+        line = self.observations(key) if key else None
+        if line is None:
+            return Failure(Reason.NOT_PROBED, "the document was not looked at")
+        seen.append(line.digest)
+        months = question.criterion.months(question.system.level) or 0
+        problem = _document_problem(line.observation, entry.sha256, entry.issued, months)
+        if problem:
+            return Failure(Reason.NO_VALID_EVIDENCE, f"{entry.file}: {problem}")
+        verdict = Verdict.PASS if entry.states == "met" else Verdict.FAIL
+        observed = f"{entry.states} ({entry.file}, {entry.issuer or '–'}, {entry.issued.isoformat()})"
+        row = Row(
+            fact="evidence.states", operator="equals", expected="met", observed=observed, verdict=verdict
+        )
+        return Judgement(verdict=verdict, rows=(row,))
+
+    def _finding(
+        self,
+        question: Question,
+        judged: Judgement,
+        by: Literal["probe", "document", "registry"],
+        observations: tuple[str, ...],
+    ) -> Finding:
+        criterion, system = question.criterion, question.system
+        target = question.target.id if question.target else None
+        waiver = None
+        if judged.verdict in {Verdict.FAIL, Verdict.INCONCLUSIVE}:
+            waiver = covering(self.waivers, criterion.id, system.id, target, self.made.date())
+        rows, omitted = trim(judged.rows)
+        return Finding(
+            criterion=criterion.id,
+            target=target,
+            verdict=Verdict.WAIVED if waiver else judged.verdict,
+            observed_verdict=judged.verdict,
+            reason=judged.reason,
+            severity=criterion.text.severity,
+            counted=self._counted(criterion, judged),
+            decided_by=by,
+            evidence=rows,
+            evidence_omitted=omitted,
+            observations=tuple(sorted(set(observations))),
+            waiver=_note(waiver) if waiver else None,
+            fingerprint=digest({"system": system.id, "criterion": criterion.id, "target": target})[7:39],
+        )
+
+    def _counted(self, criterion: Criterion, judged: Judgement) -> bool:
+        if self.profile == "technical" and criterion.group == "PAT" and judged.reason in NEEDS_DOCUMENT:
+            return False
+        return criterion.counts_on(self.made.date())
+
+
+def _document_problem(observation: Observation, sha256: str, issued: date, months: int) -> str:
+    """Why a document decides nothing; empty when it is valid."""
+    facts = observation.facts or {}
+    if observation.failed or not facts.get("present"):
+        return observation.detail or "the file is missing"
+    if facts["sha256"] != sha256:
+        return "the file is not the one whose digest is registered"
+    day = observation.at.date()
+    if issued > day:
+        return f"issued on {issued}, after it was looked at"
+    if _months_after(issued, months) < day:
+        return f"issued on {issued}, older than {months} months"
+    return ""
+
+
+def _months_after(day: date, months: int) -> date:
+    """The same day `months` later, or the last day of that month where it has none."""
+    year, month = divmod(day.month - 1 + months, 12)
+    for last in (day.day, 30, 29, 28):
+        try:
+            return date(day.year + year, month + 1, last)
+        except ValueError:
+            continue
+    raise ValueError(day)
+
+
+def _join(judged: Sequence[Judgement]) -> Judgement:
+    """The worst of several looks: any fail, else any inconclusive, else pass."""
+    verdict = all_of(one.verdict for one in judged)
+    reason = next((one.reason for one in judged if one.verdict is verdict and one.reason), None)
+    return Judgement(verdict=verdict, reason=reason, rows=tuple(row for one in judged for row in one.rows))
+
+
+def _labelled(judged: Judgement, label: str) -> Judgement:
+    if not label:
+        return judged
+    rows = tuple(
+        Row(
+            fact=f"{label} {row.fact}",
+            operator=row.operator,
+            expected=row.expected,
+            observed=row.observed,
+            verdict=row.verdict,
+        )
+        for row in judged.rows
+    )
+    return Judgement(verdict=judged.verdict, reason=judged.reason, rows=rows)
+
+
+def _with_rows(judged: Judgement, other: Judgement) -> Judgement:
+    return Judgement(verdict=judged.verdict, reason=judged.reason, rows=(*judged.rows, *other.rows))
+
+
+def _rows(failure: Failure) -> tuple[Row, ...]:
+    return (
+        Row(
+            fact="evidence",
+            operator="",
+            expected="a valid document",
+            observed=failure.detail or failure.reason,
+            verdict=Verdict.INCONCLUSIVE,
+        ),
+    )
+
+
+def _failures(facts: Mapping[str, Any]) -> Iterator[Row]:
+    """The "because" of an inconclusive: a row for each look that told nothing and each doubt explained."""
+    for name, value in facts.items():
+        if isinstance(value, Failure):
+            detail = f"{value.reason}: {value.detail}" if value.detail else value.reason.value
+            yield Row(fact=name, operator="", expected="", observed=detail, verdict=Verdict.INCONCLUSIVE)
+            continue
+        for entry in value.get("undecided", ()) if name != "address" else ():
+            if entry.get("detail"):
+                subject = f"{name}.{entry['fact']}" + (f" {entry['member']}" if entry.get("member") else "")
+                observed = f"{entry['reason']}: {entry['detail']}"
+                yield Row(
+                    fact=subject, operator="", expected="", observed=observed, verdict=Verdict.INCONCLUSIVE
+                )
+
+
+def _note(waiver: Waiver) -> WaiverNote:
+    return WaiverNote(
+        reason=waiver.reason,
+        ticket=waiver.ticket,
+        approved_by=waiver.approved_by,
+        until=waiver.until.isoformat(),
+    )
+
+
+def system_status(findings: Sequence[Finding]) -> Status:
+    """Where a system stands: by its counted findings; nothing applicable is never compliant."""
+    applicable = [one for one in findings if one.counted and one.verdict is not Verdict.NOT_APPLICABLE]
+    if not applicable:
+        return Status.UNASSESSED
+    match all_of(one.verdict for one in applicable):
+        case Verdict.FAIL:
+            return Status.DOES_NOT_MEET
+        case Verdict.INCONCLUSIVE:
+            return Status.NOT_CONCLUDED
+        case _:
+            return Status.MEETS

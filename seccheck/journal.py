@@ -1,0 +1,198 @@
+"""The journal of a run: append-only JSON Lines of observations; what remains of a plan.
+
+The first line names the plan. Every other line holds one observation and its digest, is handed to the
+operating system before the observation is reported (so a killed process loses nothing) and is synced to
+disk in small batches (so a power cut costs at most the last batch, which is looked at again).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import msgspec
+
+from seccheck.errors import JournalError
+from seccheck.model import Record
+from seccheck.observation import Observation
+from seccheck.plan import Job
+
+FORMAT: Literal["seccheck.journal/1"] = "seccheck.journal/1"
+_SYNC_RECORDS = 64
+_SYNC_SECONDS = 0.5
+
+
+class Head(Record):
+    """The first line: which plan the journal belongs to."""
+
+    journal: Literal["seccheck.journal/1"] = FORMAT
+    plan: str
+
+
+class Line(Record):
+    """Any other line. The digest is the line's checksum, and what findings cite."""
+
+    digest: str
+    observation: Observation
+
+
+class _LineHead(msgspec.Struct):
+    """Just enough of a line to index it, read without decoding the facts."""
+
+    class Job(msgspec.Struct):
+        """The job of the observation."""
+
+        job: str
+
+    observation: Job
+
+
+class Journal:
+    """An open journal: appended to by one process at a time, read by job key."""
+
+    def __init__(self, path: Path, plan: str, *, write: bool = True) -> None:
+        """Open or create the journal of the plan with the digest `plan`.
+
+        A torn last line is cut off. Raises `JournalError` when another process holds the journal, when it
+        belongs to another plan, or when a line before the last is damaged.
+        """
+        self.path = path
+        self._write = write
+        self._unsynced = 0
+        self._synced_at = time.monotonic()
+        flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+        try:
+            self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalError(
+                f"{path}: cannot be opened: {error.strerror}",
+                next_step="check the folder and its permissions",
+            ) from None
+        try:
+            if write:
+                self._lock()
+            self._offsets = self._index(plan)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise JournalError(
+                f"{self.path}: another scan is writing to this run folder",
+                next_step="wait for it to end, or choose another --out folder",
+            ) from None
+
+    def _index(self, plan: str) -> dict[str, tuple[int, int]]:
+        """Where the last observation of each job stands: offset and length."""
+        offsets: dict[str, tuple[int, int]] = {}
+        decoder = msgspec.json.Decoder(_LineHead)
+        position = 0
+        with os.fdopen(os.dup(self._fd), "rb") as file:
+            file.seek(0)
+            for number, raw in enumerate(file, 1):
+                whole = raw.endswith(b"\n")
+                try:
+                    if number == 1:
+                        self._check_head(msgspec.json.decode(raw, type=Head), plan)
+                    else:
+                        offsets[decoder.decode(raw).observation.job] = (position, len(raw))
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    rest = file.read(1)
+                    if rest or (whole and number == 1):
+                        raise self._damaged(number) from None
+                    whole = False
+                if not whole:
+                    break
+                position += len(raw)
+        if self._write:
+            os.ftruncate(self._fd, position)
+            os.lseek(self._fd, 0, os.SEEK_END)
+            if position == 0:
+                os.write(self._fd, msgspec.json.encode(Head(plan=plan)) + b"\n")
+        return offsets
+
+    def _check_head(self, head: Head, plan: str) -> None:
+        if head.plan != plan:
+            raise JournalError(
+                f"{self.path}: belongs to another plan", next_step="use the run folder as it was written"
+            )
+
+    def _damaged(self, number: int) -> JournalError:
+        return JournalError(
+            f"{self.path}:{number}: this line is damaged",
+            next_step="restore the run folder from a copy, or scan again into a new folder",
+        )
+
+    def append(self, observation: Observation) -> None:
+        """Write one observation; when this returns, the operating system has it."""
+        line = (
+            msgspec.json.encode(Line(digest=observation.digest, observation=observation), order="sorted")
+            + b"\n"
+        )
+        position = os.lseek(self._fd, 0, os.SEEK_END)
+        try:
+            written = os.write(self._fd, line)
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+        except OSError as error:
+            os.ftruncate(self._fd, position)
+            raise JournalError(
+                f"{self.path}: cannot be written: {error.strerror}",
+                next_step=f"make room, then continue with: seccheck scan --resume {self.path.parent}",
+            ) from None
+        self._offsets[observation.job] = (position, len(line))
+        self._unsynced += 1
+        if self._unsynced >= _SYNC_RECORDS or time.monotonic() - self._synced_at > _SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring everything written so far to the disk."""
+        os.fsync(self._fd)
+        self._unsynced = 0
+        self._synced_at = time.monotonic()
+
+    def read(self, key: str) -> Line | None:
+        """The line of the job `key`, or None; raises `JournalError` when it was changed."""
+        place = self._offsets.get(key)
+        if place is None:
+            return None
+        raw = os.pread(self._fd, place[1], place[0])
+        try:
+            line = msgspec.json.decode(raw, type=Line)
+        except msgspec.DecodeError:
+            raise JournalError(f"{self.path}: the record at byte {place[0]} is damaged") from None
+        if line.observation.digest != line.digest:
+            raise JournalError(
+                f"{self.path}: the record at byte {place[0]} was changed after it was written",
+                next_step="restore the run folder from a copy",
+            )
+        return line
+
+    def remaining(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """The jobs that have no observation yet."""
+        return (job for job in jobs if job.key not in self._offsets)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def close(self) -> None:
+        """Sync and close."""
+        if self._write:
+            self.sync()
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,227 @@
+"""The run folder: what one run leaves behind, readable by its owner alone, every file whole or absent."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from seccheck.criteria import CriteriaSet, criteria_from_data
+from seccheck.errors import InputError, JournalError
+from seccheck.journal import Journal
+from seccheck.model import Record
+from seccheck.permission import Scope
+from seccheck.plan import Plan
+from seccheck.probes import load_probes
+from seccheck.reference import Reference, load_reference_bytes, pack
+from seccheck.registry import Registry, registry_from_json
+from seccheck.waivers import Waiver, load_waivers
+
+T = TypeVar("T")
+MANIFEST = "MANIFEST.json"
+STOP = "STOP"
+"""A file of this name in the run folder stops the scan (the kill switch)."""
+_INPUTS = ("registry.json", "criteria.json", "reference.gz", "scope.json", "run.json", "waivers.yaml")
+
+
+class Selection(Record):
+    """What part of the registry and of the set a run was narrowed to."""
+
+    profile: str
+    select: str = ""
+    system: tuple[str, ...] = ()
+    unit: tuple[str, ...] = ()
+    level: tuple[int, ...] = ()
+    systems: int = 0
+    """Systems looked at."""
+    systems_of: int = 0
+    criteria: int = 0
+    of: int = 0
+    """Criteria of the set in this profile."""
+
+
+class RunInfo(Record):
+    """Who ran what, when: `inputs/run.json`."""
+
+    id: str
+    started: str
+    command: str
+    seccheck: str
+    zone: str
+    language: str
+    selection: Selection
+    reporting: tuple[str, ...]
+    """The units that have registered systems, in the whole registry."""
+    demonstration: bool = False
+    registry_digest: str = ""
+
+
+def write_private(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write `path` whole or not at all, for its owner's eyes (mode 0600)."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+class RunFolder:
+    """A run folder on disk. Everything read from it comes from files that earlier steps wrote."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """A new run folder at `path`, which must be new or empty; raises `InputError` otherwise."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError.at(
+                path, "expected a new or empty folder", hint="choose another --out, or scan --resume it"
+            )
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+            (path / "inputs").mkdir(mode=0o700)
+        except OSError as error:
+            raise InputError.at(
+                path, f"the folder cannot be made: {error.strerror}", hint="choose another --out"
+            ) from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run folder at `path`; raises `InputError` when it is none."""
+        if not (path / "inputs" / "run.json").is_file():
+            raise InputError.at(
+                path,
+                "expected a run folder (one with inputs/run.json)",
+                hint="`seccheck scan --out` makes one",
+            )
+        return cls(path)
+
+    # ---------------------------------------------------------------------------------------- writing
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one file of the folder."""
+        write_private(self.path / name, [data])
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one file as JSON, keys sorted, for people to read."""
+        self.write(name, msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=1) + b"\n")
+
+    def write_reference(self, reference: Reference) -> None:
+        """Keep the reference data that this run is judged by."""
+        self.write("inputs/reference.gz", pack(reference))
+
+    def copy_evidence(self, other: RunFolder) -> None:
+        """Take over what was looked at: inputs, plan and journal of another run folder."""
+        for name in (*(f"inputs/{one}" for one in _INPUTS), "plan.json", "journal.jsonl"):
+            if (other.path / name).exists():
+                shutil.copyfile(other.path / name, self.path / name)
+                (self.path / name).chmod(0o600)
+
+    def write_manifest(self) -> None:
+        """List every file with its size and digest; the last step of a run."""
+        files = []
+        for path in sorted(self.path.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            if path.is_file() and name not in {MANIFEST, STOP} and not path.name.startswith("."):
+                with path.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                files.append({"name": name, "size": path.stat().st_size, "sha256": sha256})
+        info = self.info
+        self.write_json(
+            MANIFEST,
+            {
+                "schema": "seccheck.manifest/1",
+                "run": info.id,
+                "seccheck": info.seccheck,
+                "criteria": {
+                    "set": self.criteria.id,
+                    "version": self.criteria.version,
+                    "digest": self.criteria.digest,
+                },
+                "registry": info.registry_digest,
+                "reference": {feed.id: feed.digest for feed in self.reference.feeds}
+                if self.reference
+                else {},
+                "files": files,
+            },
+        )
+
+    # ---------------------------------------------------------------------------------------- reading
+
+    def _read(self, name: str, kind: type[T]) -> T:
+        path = self.path / name
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except OSError as error:
+            raise JournalError(
+                f"{path}: cannot be read: {error.strerror}", next_step="use the folder as it was written"
+            ) from None
+        except msgspec.DecodeError as error:
+            raise JournalError(
+                f"{path}: damaged: {error}", next_step="restore the run folder from a copy"
+            ) from None
+
+    @cached_property
+    def info(self) -> RunInfo:
+        """Who ran what."""
+        return self._read("inputs/run.json", RunInfo)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The systems of this run."""
+        return registry_from_json((self.path / "inputs/registry.json").read_bytes())
+
+    @cached_property
+    def criteria(self) -> CriteriaSet:
+        """The criteria of this run."""
+        return criteria_from_data(
+            self._read("inputs/criteria.json", dict), load_probes(), str(self.path / "inputs/criteria.json")
+        )
+
+    @cached_property
+    def scope(self) -> Scope:
+        """What this run may touch."""
+        return self._read("inputs/scope.json", Scope)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of this run."""
+        return self._read("plan.json", Plan)
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The reference data this run is judged by."""
+        path = self.path / "inputs/reference.gz"
+        try:
+            return load_reference_bytes(path.read_bytes()) if path.exists() else None
+        except (gzip.BadGzipFile, EOFError) as error:
+            raise JournalError(
+                f"{path}: damaged: {error}", next_step="restore the run folder from a copy"
+            ) from None
+
+    @property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """The waivers this run is judged under."""
+        path = self.path / "inputs/waivers.yaml"
+        return load_waivers(path) if path.exists() else ()
+
+    def journal(self, *, write: bool = False) -> Journal:
+        """The journal, for reading or (by one process at a time) for appending."""
+        return Journal(self.path / "journal.jsonl", self.plan.digest, write=write)
