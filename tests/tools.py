@@ -1,0 +1,103 @@
+"""The programs of Debian that tests run against, and ports for them."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PACKAGES = {
+    "nginx": "nginx-light",
+    "openssl": "openssl",
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
+    "redis-server": "redis-server",
+    "vsftpd": "vsftpd",
+    "postgres": "postgresql",
+    "nmap": "nmap",
+    "stunnel4": "stunnel4",
+    "chromium": "chromium",
+    "postfix": "postfix",
+    "dovecot": "dovecot-imapd",
+    "knotd": "knot",
+    "keymgr": "knot",
+    "nsd": "nsd",
+    "named": "bind9",
+    "memcached": "memcached",
+    "slapd": "slapd",
+    "mariadbd": "mariadb-server",
+    "testssl": "testssl.sh",
+}
+_PLACES = "/usr/sbin:/usr/local/sbin:/sbin"
+
+
+def tool(name: str) -> str:
+    """The path of a program; fails the test with the line that installs it when it is missing."""
+    path = shutil.which(name) or shutil.which(name, path=_PLACES)
+    if path is None:
+        pytest.fail(f"{name} is missing; install it with: apt-get install {PACKAGES.get(name, name)}")
+    return path
+
+
+def free_port(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int:
+    """A port of `address` that nobody listens on, above 1023."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as sock:
+        sock.bind((address, 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 15.0, what: str = "the server") -> None:
+    """Wait until `condition` holds; fails the test when it does not in time."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            pytest.fail(f"{what} is not ready after {seconds} s")
+        time.sleep(0.03)
+
+
+def listens(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def running(
+    *command: str | Path, ports: tuple[int, ...] = (), address: str = "127.0.0.1", cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server in the foreground until the block ends; ready when it listens on `ports`."""
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    try:
+        give_up = time.monotonic() + 15
+        for port in ports:
+            while not listens(port, address):
+                if process.poll() is not None or time.monotonic() > give_up:
+                    process.kill()
+                    output, _ = process.communicate()
+                    pytest.fail(f"{command[0]} does not listen on {port}:\n{output.decode(errors='replace')}")
+                time.sleep(0.03)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
