@@ -33,7 +33,7 @@ STARTTLS = frozenset({"smtp", "submission", "imap", "pop3", "ftp", "ldap", "post
 """Services that begin in clear text and change to TLS on the same port."""
 
 _URL = re.compile(r"(?P<service>[A-Za-z][A-Za-z0-9+.-]*)://(?P<where>[^/?#]*)(?P<rest>.*)", re.DOTALL)
-_WHERE = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
+_WHERE = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?", re.DOTALL)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
