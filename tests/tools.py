@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
 PACKAGES = {
-    "nginx": "nginx-light",
+    "nginx": "nginx",
     "openssl": "openssl",
     "sshd": "openssh-server",
     "ssh-keygen": "openssh-client",
@@ -76,28 +77,29 @@ def running(
     *command: str | Path, ports: tuple[int, ...] = (), address: str = "127.0.0.1", cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server in the foreground until the block ends; ready when it listens on `ports`."""
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=cwd,
-        start_new_session=True,
-    )
-    try:
-        give_up = time.monotonic() + 15
-        for port in ports:
-            while not listens(port, address):
-                if process.poll() is not None or time.monotonic() > give_up:
-                    process.kill()
-                    output, _ = process.communicate()
-                    pytest.fail(f"{command[0]} does not listen on {port}:\n{output.decode(errors='replace')}")
-                time.sleep(0.03)
-        yield process
-    finally:
-        process.terminate()
+    with TemporaryFile() as log:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            start_new_session=True,
+        )
         try:
-            process.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            give_up = time.monotonic() + 15
+            for port in ports:
+                while not listens(port, address):
+                    if process.poll() is not None or time.monotonic() > give_up:
+                        log.seek(0)
+                        said = log.read().decode(errors="replace")
+                        pytest.fail(f"{command[0]} does not listen on {port}:\n{said}")
+                    time.sleep(0.03)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
