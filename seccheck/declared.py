@@ -22,6 +22,8 @@ class SystemFacts(Record):
     domains: tuple[str, ...]
     fragile: bool
     operated_by: str
+    services: tuple[str, ...]
+    """The services of all its targets."""
 
 
 class TargetFacts(Record):
@@ -69,6 +71,7 @@ def system_facts(system: System, unit: Unit) -> SystemFacts:
         domains=tuple(sorted(set(system.domains))),
         fragile=system.fragile,
         operated_by=system.operated_by,
+        services=tuple(sorted({target.service for target in system.targets})),
     )
 
 
