@@ -41,15 +41,14 @@ class Line(Record):
     observation: Observation
 
 
+class _Answered(msgspec.Struct):
+    job: str
+
+
 class _LineHead(msgspec.Struct):
     """Just enough of a line to index it, read without decoding the facts."""
 
-    class Job(msgspec.Struct):
-        """The job of the observation."""
-
-        job: str
-
-    observation: Job
+    observation: _Answered
 
 
 class Journal:

@@ -83,6 +83,15 @@ class Reason(StrEnum):
     BUG = "bug"
 
 
+class ProbeFailed(Exception):  # noqa: N818
+    """Nothing could be told about the endpoint: the one exception a probe raises."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(detail or reason.value)
+        self.reason = reason
+        self.detail = detail
+
+
 class Status(StrEnum):
     """Where a system stands against all its counted criteria."""
 

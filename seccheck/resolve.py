@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seccheck.model import Reason, safe_text
-from seccheck.probes import ProbeFailed
+from seccheck.model import ProbeFailed, Reason, safe_text
 from seccheck.resolution import Resolution
 from seccheck.scope import Scope
 

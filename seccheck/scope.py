@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from seccheck import __version__
-from seccheck.model import Reason
+from seccheck.model import ProbeFailed, Reason
 from seccheck.permission import UNLIMITED as UNLIMITED
 from seccheck.permission import Limits as Limits
 from seccheck.permission import Permission as Permission
@@ -28,7 +28,6 @@ from seccheck.permission import Scope as Scope
 from seccheck.permission import Window as Window
 from seccheck.permission import parse_address as parse_address
 from seccheck.permission import permission_for as permission_for
-from seccheck.probes import ProbeFailed
 
 USER_AGENT = f"seccheck/{__version__}"
 """How HTTP requests and SMTP greetings name themselves (`contracts`: User-Agent and EHLO)."""

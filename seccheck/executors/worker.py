@@ -127,6 +127,8 @@ def work(orders: BinaryIO, output: int) -> None:
         tell(News(observation=perform(job, probes, context)))
 
     for raw in orders:
+        if not raw.strip():
+            continue  # the goodbye
         job = msgspec.json.decode(raw, type=Order).job
         if job is None:
             continue

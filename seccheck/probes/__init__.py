@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from seccheck.errors import PluginError
+from seccheck.model import ProbeFailed as ProbeFailed
 from seccheck.model import Reason, Record, as_dict
 
 if TYPE_CHECKING:
@@ -57,15 +58,6 @@ class Facts(Record):
     """What a probe saw, without opinion. A field that was not asked for is None."""
 
     undecided: tuple[Undecided, ...] = ()
-
-
-class ProbeFailed(Exception):  # noqa: N818
-    """Nothing could be told about the endpoint: the one exception a probe raises."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(detail or reason.value)
-        self.reason = reason
-        self.detail = detail
 
 
 class Look(Record):

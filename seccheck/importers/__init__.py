@@ -1,0 +1,1 @@
+"""Spreadsheets that offices keep, to registry files and back."""

@@ -1,0 +1,26 @@
+"""Write the lock files: every package with its hashes, no index addresses."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = (
+    "--generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header"
+    " --strip-extras --allow-unsafe --no-annotate --build-deps-for editable --build-deps-for wheel --quiet"
+).split()
+
+
+def lock(name: str, *extra: str) -> None:
+    """Compile one lock file from pyproject.toml."""
+    compiler = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *extra, "-o", name, "pyproject.toml"]
+    subprocess.run(compiler, cwd=ROOT, check=True)
+    text = (ROOT / name).read_text(encoding="utf-8")
+    if re.search(r"://|--(extra-)?index-url|--find-links", text):
+        sys.exit(f"{name} names an index; it must not")
+
+
+if __name__ == "__main__":
+    lock("requirements.lock")
+    lock("requirements-dev.lock", "--extra", "dev")
