@@ -42,14 +42,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "tags": [],
         "zone": "",
         "domains": [],
+        "services": ["https"],
     },
     "target": {
         "id": "example",
         "host": "www.example.gov.vn",
         "port": 443,
         "service": "https",
-        "tls": True,
-        "web": True,
+        "has_https": True,
+        "is_name": True,
     },
     "address": {
         "address": "203.0.113.7",
