@@ -1,7 +1,7 @@
 """The http probe: what a web server answers to a polite visitor, hop by hop and path by path.
 
-GET, and one TRACE: nothing that changes anything, no login, no guessing beyond short fixed lists. Bodies are read to a
-bound, looked at and forgotten.
+GET, and one TRACE: nothing that changes anything, no login, no guessing beyond short fixed lists. Bodies are
+read to a bound, looked at and forgotten.
 """
 
 from __future__ import annotations

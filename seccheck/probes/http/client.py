@@ -23,6 +23,8 @@ HEAD_BYTES = 64 * 1024
 BODY_BYTES = 256 * 1024
 _MAX_FIELDS = 200
 _MAX_INTERIM = 5
+SECONDS = 10.0
+"""The deadline of one question."""
 _BREATH = 0.3
 """Seconds before a lost connection is tried again."""
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
@@ -110,7 +112,7 @@ class Client:
         *,
         method: str = "GET",
         fields: Fields = (),
-        seconds: float = 10.0,
+        seconds: float | None = None,
         body_bytes: int = BODY_BYTES,
     ) -> Answer:
         """The answer to one request.
@@ -119,6 +121,7 @@ class Client:
         are safe to repeat (RFC 9110, 9.2). Raises `ProbeFailed`; reason not-offered when what answers is not
         HTTP.
         """
+        seconds = SECONDS if seconds is None else seconds
         try:
             return self._ask(target, method, fields, seconds, body_bytes)
         except ProbeFailed as failure:
