@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cached_property
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -62,6 +61,8 @@ class Header(Model):
     limits: LimitSettings | None = None
     trust: Listed[str] = ()
     """Files with certificate roots, beside the public ones."""
+    demonstration: bool = False
+    """Whether the systems are for demonstration; every page of a report then says so."""
 
 
 class UnitList(Model):
@@ -100,15 +101,10 @@ class Registry(Header):
         """The line of a key of the head such as `trust[0]`; 0 once read back from JSON."""
         return self._lines.get(key, 0)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Digest of the registry's JSON form."""
         return digest_bytes(registry_json(self))
-
-    @cached_property
-    def by_id(self) -> dict[str, System]:
-        """Its systems by id."""
-        return {system.id: system for system in self.systems}
 
 
 def load_registry(
@@ -162,7 +158,7 @@ class RegistryReader:
                 continue
             self._listed = True
             if part.prefix == ("systems",):
-                if part.data is not None:
+                if part.data not in (None, []):
                     self._tell(part.problem((), f"expected a list of systems, found {shown(part.data)}"))
                 continue
             if not self._checked:

@@ -83,7 +83,9 @@ def unit_hint(wanted: str, units: Sequence[Unit]) -> str:
     for unit in units:
         if wanted in unit.formed_from:
             return f"{wanted!r} has become part of {unit.id!r} ({unit.name.vi})"
-    return did_you_mean(wanted, [unit.id for unit in units]) or "`seccheck registry list units` shows them"
+    ids = [unit.id for unit in units]
+    some = f"{', '.join(ids[:3])}; docs/unit-lists.md has all {len(ids)}" if len(ids) > 20 else ", ".join(ids)
+    return did_you_mean(wanted, ids) or f"units: {some}"
 
 
 def plain(text: str) -> str:

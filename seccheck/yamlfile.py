@@ -133,8 +133,8 @@ def read_yaml(source: Path | str | bytes, name: str = "", *, max_bytes: int = MA
 def read_parts(path: Path | str, name: str, items: str, *, max_bytes: int) -> Iterator[tuple[str, Document]]:
     """The entries of a file's top mapping in their order, those under `items` one at a time.
 
-    Nothing is kept: what makes a registry of any size readable in little memory. An `items` that is not a
-    list comes whole. Raises `InputError` like `read_yaml`, possibly after some entries.
+    Nothing is kept: what makes a registry of any size readable in little memory. An `items` that is empty
+    or no list comes whole. Raises `InputError` like `read_yaml`, possibly after some entries.
     """
     with closing(_open(path, name, max_bytes)) as stream:
         yield from _Builder(stream, name).parts(items)
@@ -225,6 +225,8 @@ class _Builder:
                     data, place = self._node(item, 3)
                     yield items, Document(self._name, data, place, (items, index))
                     index += 1
+                if not index:
+                    yield items, Document(self._name, [], _Place(line), (items,))
             else:
                 data, place = self._node(value, 2)
                 yield str(key), Document(self._name, data, _Place(line, place.children), (key,))
@@ -416,6 +418,11 @@ class _Found:
     branch: str
     error: ErrorDetails
 
+    @property
+    def is_key(self) -> bool:
+        """Whether the key itself is mistaken, not its value."""
+        return "[key]" in self.error["loc"]
+
 
 def _explain(
     error: ValidationError, document: Document, model: type[Model], data: Any, path: Path_
@@ -492,6 +499,11 @@ def _problem(found: _Found, document: Document, schema: _Schema, prefix: Path_) 
     hint = ""
     if error["type"] in {"literal_error", "enum"} and isinstance(error["input"], str):
         hint = did_you_mean(error["input"], schema.values(found.path))
+    elif found.is_key:
+        pattern = error.get("ctx", {}).get("pattern")
+        return document.problem(path, f"expected a key like {pattern}" if pattern else error["msg"])
+    elif error["type"] == "string_too_long":
+        return document.problem(path, f"expected text of at most {error['ctx']['max_length']} characters")
     elif error["type"] == "string_type" and isinstance(error["input"], int | float | date):
         hint = "put it in quotes to make it text"
     expected = schema.expected(found.path) or error["msg"]
@@ -566,7 +578,9 @@ class _Schema:
 def _member(node: dict[str, Any], key: Key) -> Any:
     if isinstance(key, str) and key in node.get("properties", {}):
         return node["properties"][key]
-    return node.get("items" if node.get("type") == "array" else "additionalProperties")
+    if node.get("type") == "array":
+        return node.get("items") if isinstance(key, int) else None
+    return next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties"))
 
 
 def _words(node: dict[str, Any]) -> str:
@@ -607,6 +621,4 @@ def _text(node: dict[str, Any]) -> str:
         return "a date such as 2026-11-30"
     if "pattern" in node:
         return f"text like {node['pattern']}"
-    if "maxLength" in node:
-        return f"text of at most {node['maxLength']} characters"
     return "text that is not empty" if node.get("minLength") else "text"

@@ -111,7 +111,9 @@ def test_an_unknown_unit_is_told_how_to_go_on() -> None:
 
     assert caught.value.hint == "write the id or the name of a unit of the list"
     assert unit_hint("ha-noii", load_units("vn-2025")) == "did you mean 'ha-noi'?"
-    assert unit_hint("qqqqqqqq", load_units("vn-2025")) == "`seccheck registry list units` shows them"
+    assert unit_hint("qqqqqqqq", load_units("vn-2025")) == (
+        "units: mod, mps, mofa; docs/unit-lists.md has all 56"
+    )
 
 
 def test_a_name_of_two_units_is_refused() -> None:
