@@ -97,19 +97,15 @@ class Journal:
         with os.fdopen(os.dup(self._fd), "rb") as file:
             file.seek(0)
             for number, raw in enumerate(file, 1):
-                whole = raw.endswith(b"\n")
+                if not raw.endswith(b"\n"):
+                    break  # torn: never finished, so never reported
                 try:
                     if number == 1:
                         self._check_head(msgspec.json.decode(raw, type=Head), plan)
                     else:
                         offsets[decoder.decode(raw).observation.job] = (position, len(raw))
                 except (msgspec.DecodeError, UnicodeDecodeError):
-                    rest = file.read(1)
-                    if rest or (whole and number == 1):
-                        raise self._damaged(number) from None
-                    whole = False
-                if not whole:
-                    break
+                    raise self._damaged(number) from None
                 position += len(raw)
         if self._write:
             os.ftruncate(self._fd, position)
