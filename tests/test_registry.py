@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -28,6 +27,7 @@ from seccheck.registry import (
     system_facts,
     target_facts,
 )
+from tests.tools import tool
 
 FULL = """\
 seccheck: registry/1
@@ -651,13 +651,14 @@ def test_one_address_under_two_authorisations_is_refused(load: Load) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    openssl = shutil.which("openssl")
-    assert openssl, "apt-get install openssl"
     arguments = (
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=root -keyout key.pem"
     )
     subprocess.run(
-        [openssl, *arguments.split(), "-out", "root.pem"], cwd=tmp_path, check=True, capture_output=True
+        [tool("openssl"), *arguments.split(), "-out", "root.pem"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
     )
     return tmp_path / "root.pem"
 

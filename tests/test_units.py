@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -127,4 +128,14 @@ def test_a_name_of_two_units_is_refused() -> None:
 
     assert str(caught.value) == (
         "expected one unit, found 'cong ty a', which may mean a1 (Công ty A), a2 (Công ty A)"
+    )
+
+
+@pytest.mark.parametrize("name", bundled_lists())
+def test_the_documentation_lists_every_unit(name: str) -> None:
+    text = (Path(__file__).parents[1] / "docs/unit-lists.md").read_text(encoding="utf-8")
+    rows = text.partition(f"## All units of {name}\n")[2].partition("\n## ")[0]
+
+    assert Counter(line.split("`")[1] for line in rows.splitlines() if line.startswith("| `")) == Counter(
+        unit.id for unit in load_units(name)
     )
