@@ -8,6 +8,7 @@ worker is killed, and what else was in flight is looked at once more, each by it
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import subprocess
 import sys
@@ -31,8 +32,8 @@ from seccheck.probes import Probe
 
 GRACE = 5.0
 """Seconds a job may overstay the deadline that its probe keeps itself."""
-SILENCE = 20.0
-"""Seconds without a sign of life after which a worker counts as hung."""
+SILENCE = 4.0
+"""Seconds without a sign of life (there is one a second) after which a worker counts as hung."""
 _TICK = 0.2
 
 
@@ -93,19 +94,27 @@ class _Worker:
             self.given.pop(news.observation.job, None)
             self.begun.pop(news.observation.job, None)
 
+    @property
+    def gripped(self) -> bool:
+        """Whether it shows no sign of life: native code holds the interpreter, or the process is stopped."""
+        return time.monotonic() - self.heard > SILENCE
+
     def overdue(self) -> list[Job]:
-        """The jobs past their deadline; every one begun, when the worker shows no sign of life."""
+        """The jobs past their deadline."""
         now = time.monotonic()
-        hung = now - self.heard > SILENCE
         return [
             self.given[key]
             for key, begun in self.begun.items()
-            if hung or now - begun > self.given[key].seconds + GRACE
+            if now - begun > self.given[key].seconds + GRACE
         ]
 
     def kill(self) -> None:
         self.process.kill()
+
+    def bury(self) -> None:
+        """Leave nothing of a dead worker behind."""
         self._close()
+        self.process.wait()
 
     def dismiss(self) -> None:
         """Say goodbye: the worker ends when what it holds is done."""
@@ -113,11 +122,9 @@ class _Worker:
         self._close()
 
     def _close(self) -> None:
-        if self.process.stdin:
-            try:
-                self.process.stdin.close()
-            except BrokenPipeError:
-                return
+        assert self.process.stdin  # noqa: S101
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
 
 class LocalExecutor:
@@ -230,21 +237,29 @@ class _Run:
 
     def _watch(self, *, stopped: bool) -> Iterator[Observation]:
         for worker in list(self.workers.values()):
-            overdue = worker.overdue()
-            if not overdue:
+            # A worker without signs of life cannot say whose fault it is: what it holds is looked at alone.
+            gripped = worker.gripped
+            guilty = (
+                list(worker.given.values())
+                if gripped and worker.alone
+                else []
+                if gripped
+                else worker.overdue()
+            )
+            if not guilty and not gripped:
                 continue
             worker.kill()
-            for job in overdue:
+            for job in guilty:
                 del worker.given[job.key]
                 yield self._failed(job, Reason.TIMEOUT, "did not end by its deadline and was stopped")
             yield from self._died(worker, again=not stopped)
 
     def _died(self, worker: _Worker, *, again: bool = True) -> Iterator[Observation]:
-        """Replace a worker that ended with jobs in hand; those it had begun are run once more by themselves."""
+        """Replace a worker that ended with jobs in hand; those it had begun run once more, each alone."""
         if self.workers.get(worker.name) is not worker:
             return
         del self.workers[worker.name]
-        worker.process.wait()
+        worker.bury()
         if not worker.given:
             return
         for key, job in worker.given.items():
@@ -270,8 +285,7 @@ class _Run:
             else:
                 worker.dismiss()
         for worker in self.workers.values():
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+            worker.kill()
+            worker.bury()

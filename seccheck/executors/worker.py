@@ -150,7 +150,7 @@ def work(orders: BinaryIO, output: int) -> None:
 
 
 def _end_with_master(descriptor: int, feed: int) -> None:
-    """Copy orders from `descriptor` to `feed`; when the master is gone without saying goodbye, end at once."""
+    """Copy orders from `descriptor` to `feed`; end at once when the master goes without a goodbye."""
     said_goodbye = False
     with os.fdopen(feed, "wb", buffering=0) as out:
         while chunk := os.read(descriptor, 65536):
