@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from seccheck.model import Record
 
 
@@ -26,3 +28,24 @@ class Product(Record):
     """The text that names it, made safe."""
     confidence: str = "certain"
     """`certain`: the form names the product; `likely`: the form is the product's, but others imitate it."""
+
+
+_REVISIONS = (
+    (re.compile(r"deb\.sury\.org"), "sury", False),
+    (re.compile(r"maria[~.]|^ubu\d{4}$"), "mariadb.org", False),
+    (re.compile(r"~bpo\d+"), "debian", False),
+    (re.compile(r"(?:^|[\d+~])deb(\d+)u\d+"), "debian", True),
+    (re.compile(r"ubuntu\d+\.(\d\d\.\d\d)(?=\.|$|\+|~)"), "ubuntu", True),
+    (re.compile(r"ubuntu"), "ubuntu", False),
+    (re.compile(r"(?:^|\.)el(\d+)(?:_\d+)*(?=\.|$)"), "rhel", True),
+    (re.compile(r"(?:^|\.)amzn(\d+)"), "amazon-linux", True),
+    (re.compile(r"(?:^|\.)fc(\d+)"), "fedora", True),
+)
+
+
+def packager(revision: str) -> tuple[str, str]:
+    """The distribution and its release that a package revision spells out; "" for what it does not."""
+    for pattern, distribution, tells_release in _REVISIONS:
+        if found := pattern.search(revision):
+            return distribution, found[1] if tells_release else ""
+    return "", ""
