@@ -1,8 +1,47 @@
-"""Open, closed and filtered TCP ports of an address, and the UDP services that answer strangers."""
+"""Open, closed and filtered TCP ports of an address, and the UDP services that answer strangers.
+
+Two engines, same facts: our own loop, and nmap through python-nmap for the first look at a large set of
+ports where nmap is installed. `SECCHECK_PORTS_ENGINE=connect` or `=nmap` chooses by hand.
+"""
 
 from __future__ import annotations
 
-from seccheck.probes import Probe
-from seccheck.probes.ports.facts import PortsFacts, PortsParams
+from collections.abc import Callable
 
-PROBE = Probe(id="ports", version=1, subject="address", params=PortsParams, facts=PortsFacts)
+from seccheck.probes import Answer, Endpoint, Looks, Probe
+from seccheck.probes.ports.facts import PortsFacts, PortsParams
+from seccheck.probes.ports.table import ports_of
+from seccheck.scope import Context
+
+
+def collect_many(looks: Looks, hand_over: Callable[[Answer], None], context: Context) -> None:
+    """Look at the addresses of `looks` as they come, many at once, and hand over each answer when ready."""
+    from seccheck.probes.ports.run import run
+
+    run(looks, hand_over, context, seconds)
+
+
+def _count(params: PortsParams) -> int:
+    return len(ports_of(params.tcp_sets) | {*params.tcp, *params.declared})
+
+
+def connections(_endpoint: Endpoint, params: PortsParams) -> int:
+    """How many connections one look makes: each port once, the declared ones twice, each UDP service once."""
+    return _count(params) + len(params.declared) + len(params.udp)
+
+
+def seconds(_endpoint: Endpoint, params: PortsParams) -> float:
+    """The deadline of one look: two silent looks at each port, at ten ports a second, and some to spare."""
+    return 120.0 + 0.2 * _count(params)
+
+
+PROBE = Probe(
+    id="ports",
+    version=1,
+    subject="address",
+    params=PortsParams,
+    facts=PortsFacts,
+    collect_many=collect_many,
+    connections=connections,
+    seconds=seconds,
+)
