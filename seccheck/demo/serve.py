@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -108,7 +109,9 @@ def _context(conduct: Conduct, chain: Chain, folder: Path, *, curve: str = "") -
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     weak = bool(conduct.weak_suites or curve) or conduct.key == "rsa-1024" or "sha1" in conduct.certificate
     context.set_ciphers(":".join((_MODERN, *conduct.weak_suites, *(["@SECLEVEL=0"] if weak else []))))
-    context.minimum_version, context.maximum_version = conduct.oldest, conduct.newest
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what a defect is about
+        context.minimum_version, context.maximum_version = conduct.oldest, conduct.newest
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     if conduct.renegotiation:
         context.options |= _ALLOW_CLIENT_RENEGOTIATION
