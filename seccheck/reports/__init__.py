@@ -1,1 +1,76 @@
-"""Report plugins: each turns a run folder into one format."""
+"""Report plugins: each turns a run folder into one format, and is a value found through an entry point.
+
+    REPORT = Report(id="csv", extension="csv", kind="file", write=write)
+
+A report receives finished findings. It never judges, and never opens a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from seccheck.errors import PluginError
+
+if TYPE_CHECKING:
+    from seccheck.reports.run import RunFolder
+
+Language = Literal["vi", "en"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a reader asks of a report."""
+
+    language: Language = "vi"
+    unit: str = ""
+    """Only what this unit may see: its own systems. Empty: everything."""
+    public: bool = False
+    """Leave out addresses, versions, evidence and contacts."""
+    previous: tuple[Path, ...] = ()
+    """Earlier run folders, oldest first: the trend, and the change since the last of them."""
+    signature: str = ""
+    """The state of the run folder's signature in words, when somebody verified it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report plugin: writes a run in one format to a new folder or file."""
+
+    id: str
+    extension: str
+    kind: Literal["folder", "file"]
+    write: Callable[[RunFolder, Path, Options], None]
+
+    def file_name(self, run: RunFolder, options: Options) -> str:
+        """A name that says which run it is of, for whom, and whether its data is for demonstration."""
+        parts = [run.scan.id, options.unit, "public" if options.public else "", options.language]
+        if run.scan.demonstration:
+            parts.append("demo")
+        stem = "-".join(part for part in parts if part)
+        return f"{stem}.{self.extension}" if self.kind == "file" else stem
+
+
+@cache
+def load_reports() -> dict[str, Report]:
+    """Every installed report by id, built-in ones included.
+
+    Raises `PluginError` when a plugin cannot be imported or its id differs from its entry-point name.
+    """
+    reports: dict[str, Report] = {}
+    for entry in sorted(entry_points(group="seccheck.reports"), key=lambda entry: entry.name):
+        try:
+            report = entry.load()
+        except ImportError as error:
+            raise PluginError(
+                f"report plugin {entry.name!r} ({entry.value}) cannot be imported: {error}",
+                next_step="reinstall seccheck or the package that brings this plugin",
+            ) from error
+        if not isinstance(report, Report) or report.id != entry.name:
+            raise PluginError(f"{entry.value} is not a Report with the id {entry.name!r}")
+        reports[report.id] = report
+    return reports

@@ -1,0 +1,123 @@
+"""The report as a folder of linked pages: nation, units, systems with their findings, criteria.
+
+Pages of systems are made by as many processes as there are processors, each reading its own lines of the
+results, so that neither time nor memory grows with more than the number of systems.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from seccheck.errors import SeccheckError
+from seccheck.reports import Options, Report
+from seccheck.reports.overview import Overview, Row
+from seccheck.reports.run import RunFolder
+from seccheck.reports.site import Links, Page, Site
+
+CHUNK = 50
+FEW = 4 * CHUNK
+"""Up to this many systems, starting processes costs more than it saves."""
+
+
+def write(run: RunFolder, out: Path, options: Options) -> None:
+    """Write the report of `run` as the folder `out`: whole, or not at all.
+
+    An earlier report in `out` is replaced, so that no page of a wider edition stays behind; a folder that
+    holds anything else is refused.
+    """
+    if out.exists() and not _replaceable(out):
+        raise SeccheckError(
+            f"{out} is neither empty nor an earlier report", next_step="name a new folder with --out"
+        )
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        _write(Site(Overview(run, options)), part)
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(site: Site, folder: Path) -> None:
+    (folder / "assets").mkdir(parents=True)
+    (folder / "assets/report.css").write_text(site.style, "utf-8")
+    rows = site.overview.rows
+    for path in {(folder / site.path(Links().key(row))).parent for row in rows}:
+        path.mkdir(parents=True, exist_ok=True)
+    site.overview.run.journal_index  # noqa: B018 - read once, before the processes part
+    pages = list(site.pages())
+    jobs: list[Page | list[Row]] = [*pages]
+    jobs += [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    for page in pages:
+        (folder / site.path(page.key)).parent.mkdir(parents=True, exist_ok=True)
+    _fan_out(_Writer(site, folder), jobs, parallel=len(rows) > FEW)
+
+
+class _Writer:
+    """Writes one page, or the pages of some systems."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self.folder = folder
+
+    def __call__(self, job: Page | list[Row]) -> None:
+        if isinstance(job, Page):
+            self._put(job.key, self.site.render(job))
+            return
+        reader = self.site.overview.run.reader()
+        try:
+            for row in job:
+                self._put(Links().key(row), self.site.render_system(row, reader))
+        finally:
+            reader.close()
+
+    def _put(self, key: str, text: str) -> None:
+        (self.folder / self.site.path(key)).write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+_work: Callable[[Page | list[Row]], None] | None = None
+
+
+def _do(job: Page | list[Row]) -> None:
+    assert _work  # noqa: S101 - set before the processes part
+    _work(job)
+
+
+def _fan_out(
+    work: Callable[[Page | list[Row]], None], jobs: Iterable[Page | list[Row]], *, parallel: bool
+) -> None:
+    """Do all jobs, in forked processes where that pays and the system can."""
+    global _work  # noqa: PLW0603 - what forked processes inherit cannot be handed over
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not parallel or count < 2 or "fork" not in multiprocessing.get_all_start_methods():
+        for job in jobs:
+            work(job)
+        return
+    _work = work
+    gc.freeze()  # what the processes share stays shared
+    try:
+        with multiprocessing.get_context("fork").Pool(count) as pool:
+            for _ in pool.imap_unordered(_do, jobs):
+                pass
+    finally:
+        gc.unfreeze()
+        _work = None
+
+
+def _replaceable(folder: Path) -> bool:
+    """Whether `folder` is empty or an earlier report of ours."""
+    if not folder.is_dir():
+        return False
+    index = folder / "index.html"
+    if index.is_file() and (folder / "assets/report.css").is_file():
+        return b'<meta name="generator" content="seccheck">' in index.read_bytes()[:4096]
+    return not any(folder.iterdir())
+
+
+REPORT = Report(id="html", extension="html", kind="folder", write=write)
