@@ -1,12 +1,10 @@
-"""The ssh probe: the algorithms an SSH server offers, and how it lets users log in, without logging in."""
+"""What the ssh probe can be asked, and what it answers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from seccheck.model import Reason
-from seccheck.probes import Endpoint, Facts, Params, Probe, ProbeFailed
-from seccheck.scope import Context
+from seccheck.probes import Facts, Params
 
 
 class SshParams(Params):
@@ -23,7 +21,7 @@ class SshFacts(Facts):
     protocols: tuple[str, ...] | None = None
     """The protocol versions spoken: "1", "2" (`SSH-1.99` means both: RFC 4253, 5.1)."""
     kex: tuple[str, ...] | None = None
-    """Key exchange methods offered, extension and strict-kex markers left out."""
+    """Key exchange methods offered, the markers that share their list left out."""
     host_key_algorithms: tuple[str, ...] | None = None
     ciphers: tuple[str, ...] | None = None
     """Of both directions together."""
@@ -32,12 +30,4 @@ class SshFacts(Facts):
     rsa_host_key_bits: tuple[int, ...] | None = None
     """The size of the RSA host key; empty when the server has none."""
     authentications: tuple[str, ...] | None = None
-    """The methods that can continue after one `none` request (RFC 4252, 5.2); "none" when that logged in."""
-
-
-def collect(endpoint: Endpoint, params: SshParams, context: Context) -> SshFacts:
-    """What the SSH server of `endpoint` offers."""
-    raise ProbeFailed(Reason.BUG, "not written yet")
-
-
-PROBE = Probe(id="ssh", version=1, subject="endpoint", params=SshParams, facts=SshFacts, collect=collect)
+    """The methods that can continue after one `none` request (RFC 4252, 5.2); "none": that logged in."""
