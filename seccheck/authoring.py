@@ -26,11 +26,10 @@ from seccheck.criteria import (
 from seccheck.errors import InputError, Problem
 from seccheck.expect import Evidence, Failure
 from seccheck.hosts import DIRECT_TLS, STARTTLS
-from seccheck.model import Reason, Verdict
+from seccheck.model import Model, Reason, Verdict
 from seccheck.probes import load_probes
 from seccheck.reference import load_reference
 from seccheck.registry import Registry
-from seccheck.resources import bundled
 from seccheck.yamlfile import read_yaml
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -100,7 +99,8 @@ def _try(criterion: Criterion, example: Example) -> tuple[Verdict, Reason | None
     registry = {root: {**facts, **given.get(root, {})} for root, facts in _DEFAULTS.items()}
     registry["system"]["level"] = level
     service = registry["target"]["service"]
-    registry["target"] = {"tls": service in {*DIRECT_TLS, *STARTTLS}, "web": service in {"http", "https"}, **registry["target"]}
+    derived = {"tls": service in {*DIRECT_TLS, *STARTTLS}, "web": service in {"http", "https"}}
+    registry["target"] = {**derived, **registry["target"]}
     looked: dict[str, Mapping[str, Any] | Failure] = {}
     for root, facts in given.items():
         if root not in registry:
@@ -156,10 +156,8 @@ def _kind(path: Path) -> str:
 def describe(criteria: CriteriaSet, identifier: str, language: str) -> str:
     """A criterion in words: what, why, on what basis, how it is judged, how to mend."""
     one = criteria.by_id(identifier)
-    vi = language == "vi"
-    lines = [
-        f"{one.id} ({one.text.severity}, {'từ cấp độ' if vi else 'from level'} {one.text.from_level}, {one.weight})"
-    ]
+    level = f"{'từ cấp độ' if language == 'vi' else 'from level'} {one.text.from_level}"
+    lines = [f"{one.id} ({one.text.severity}, {level}, {one.weight})"]
     lines += [one.statement(language), "", one.text.rationale.in_language(language), ""]
     for basis in one.text.basis:
         source = criteria.sources.get(basis.source, {})
@@ -184,9 +182,14 @@ def json_schema(what: str) -> str:
     """The JSON Schema (draft 2020-12) of a file format, as text."""
     from seccheck.waivers import WaiverFile
 
-    models = {"criteria": CriteriaFile, "set": SetFile, "registry": Registry, "waivers": WaiverFile}
+    models: dict[str, type[Model]] = {
+        "criteria": CriteriaFile,
+        "set": SetFile,
+        "registry": Registry,
+        "waivers": WaiverFile,
+    }
     if what == "results":
-        return bundled("schemas").joinpath("results-1.schema.json").read_text(encoding="utf-8")
+        return (Path(__file__).parent / "schemas" / "results-1.schema.json").read_text(encoding="utf-8")
     if what not in models:
         near = get_close_matches(what, [*models, "results"], 1)
         hint = f"did you mean {near[0]}?" if near else ""

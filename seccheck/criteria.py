@@ -20,8 +20,8 @@ import msgspec
 from pydantic import Field
 
 from seccheck.errors import InputError, Problem
-from seccheck.expect import Compiler, Evidence, Expectation, Fault
-from seccheck.model import Model, Reason, Record, Text, Verdict, digest
+from seccheck.expect import Compiler, Expectation, Fault
+from seccheck.model import Model, Reason, Record, Text, digest
 from seccheck.probes import Params, Probe, Subject
 from seccheck.registry import AddressFacts, DomainFacts, SystemFacts, TargetFacts
 from seccheck.resources import bundled
@@ -553,12 +553,8 @@ def _check_examples(written: _Written) -> list[Problem]:
     missing = [verdict for verdict in ("pass", "fail", "inconclusive") if verdict not in seen]
     if not missing:
         return []
-    return [
-        written.problem(
-            ("examples",),
-            f"expected at least one example each of pass, fail and inconclusive; missing: {', '.join(missing)}",
-        )
-    ]
+    expected = "expected at least one example each of pass, fail and inconclusive"
+    return [written.problem(("examples",), f"{expected}; missing: {', '.join(missing)}")]
 
 
 def _check_months(written: _Written, parameters: Mapping[str, Mapping[int, Any]]) -> list[Problem]:

@@ -74,7 +74,7 @@ def failure(job: Job, reason: Reason, detail: str, started: datetime) -> Observa
 def perform(job: Job, probes: Mapping[str, Probe[Any, Any]], context: Context) -> Observation:
     """Do one job with a probe that looks at one endpoint at a time.
 
-    Whatever happens becomes data: `ProbeFailed` its reason, anything else `bug` (with a traceback in the log).
+    Whatever happens becomes data: `ProbeFailed` its reason, anything else `bug` (traceback in the log).
     """
     probe = probes[job.probe]
     started = context.now()

@@ -104,7 +104,7 @@ class Planner:
         self._units = {unit.id: unit for unit in self.registry.units}
 
     def questions(self, system: System) -> Iterator[Question]:
-        """Every question to `system`, in the order of the criteria; not applicable is a question without looks."""
+        """Every question to `system`, by criterion; one that does not apply is a question without looks."""
         facts = {"system": as_dict(system_facts(system, self._units[system.unit]))}
         for criterion in self.criteria.criteria:
             asked = list(self._put(criterion, system, facts))

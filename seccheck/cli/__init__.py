@@ -15,7 +15,7 @@ from seccheck.errors import SeccheckError
 
 app = typer.Typer(
     name="seccheck",
-    help="Measure information-security compliance: criteria in YAML, honest probes, a tally with its evidence.",
+    help="Measure information-security compliance, with the evidence behind every verdict.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""Verbs for those who keep the registry, the criteria and the machine: registry, criteria, feeds, probes, doctor."""
+"""Verbs for those who keep registry, criteria and machine: registry, criteria, feeds, probes, doctor."""
 
 from __future__ import annotations
 

@@ -240,8 +240,7 @@ def _write_notice(path: Path, folder: RunFolder) -> None:
     counts = connections_by_address(folder.plan)
     info = folder.info
     lines = [
-        f"seccheck/{info.seccheck} run {info.id} from {info.started}: "
-        f"{len(counts)} addresses, about {sum(sum(own.values()) for own in counts.values())} connections.",
+        f"seccheck/{info.seccheck} run {info.id} from {info.started}: {len(counts)} addresses",
         *(f"{address}: about {sum(own.values())} connections" for address, own in sorted(counts.items())),
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -282,10 +281,9 @@ def plan(
     for name, resolution in sorted(known.items()):
         if resolution.failed:
             typer.echo(f"{name}\t{resolution.failed}\t{resolution.detail}")
-    looks = sum(sum(own.values()) for own in counts.values())
-    typer.echo(
-        f"{len(narrowed.systems)} systems, {len(made.jobs)} looks, {len(counts)} addresses, about {looks} connections"
-    )
+    total = sum(sum(own.values()) for own in counts.values())
+    looks = f"{len(narrowed.systems)} systems, {len(made.jobs)} looks"
+    typer.echo(f"{looks}, {len(counts)} addresses, about {total} connections")
     if names and not resolve_names:
         say(f"{len(names)} names were not resolved; --resolve asks the name servers")
 

@@ -148,7 +148,7 @@ def explain(
     language: Annotated[str, typer.Option("--lang", help="vi or en; default: the run's language.")] = "",
 ) -> None:
     """Why a system got this verdict: evidence, rule, clause, remedy."""
-    from seccheck.cli.words import VERDICT
+    from seccheck.cli.words import basis_line, finding_lines
     from seccheck.errors import InputError
     from seccheck.runfolder import RunFolder
     from seccheck.yamlfile import did_you_mean
@@ -166,35 +166,13 @@ def explain(
     entry = registered[system]
     typer.echo(f"{entry.id}: {entry.name.in_language(spoken)} (level {entry.level})")
     typer.echo(f"{one.id}: {one.statement(spoken, entry.level)}")
-    for _, finding in (
-        (own, found)
-        for own, found in _findings(folder)
-        if own["id"] == system and found["criterion"] == criterion
-    ):
-        place = f" at {finding['target']}" if finding["target"] else ""
-        counted = "" if finding["counted"] else " (advised: not counted)"
-        reason = f": {finding['reason']}" if finding["reason"] else ""
-        typer.echo(
-            f"\n{VERDICT[spoken][finding['verdict']]}{reason}{place}{counted}, decided by {finding['decided_by']}"
-        )
-        for row in finding["evidence"]:
-            expected = f"expected {row['expected']}, " if row["expected"] else ""
-            typer.echo(f"  {row['fact']}: {expected}observed {row['observed']} [{row['verdict']}]")
-        if finding["evidence_omitted"]:
-            typer.echo(f"  and {finding['evidence_omitted']} more")
-        if finding["waiver"]:
-            typer.echo(
-                f"  waived until {finding['waiver']['until']} by {finding['waiver']['approved_by']}: {finding['waiver']['reason']}"
-            )
-        for digest in finding["observations"]:
-            typer.echo(f"  observation {digest}")
+    for own, finding in _findings(folder):
+        if own["id"] == system and finding["criterion"] == criterion:
+            for line in finding_lines(finding, spoken):
+                typer.echo(line)
     typer.echo(f"\n{one.text.rationale.in_language(spoken)}")
     for basis in one.text.basis:
-        source = folder.criteria.sources.get(basis.source, {})
-        title = (
-            source.get("title", {}).get(spoken, basis.source) if isinstance(source, dict) else basis.source
-        )
-        typer.echo(f"  {basis.kind}: {title}{f', {basis.clause}' if basis.clause else ''}")
+        typer.echo("  " + basis_line(basis, folder.criteria.sources, spoken))
     typer.echo(f"\n{one.text.remedy.in_language(spoken)}")
     for product, setting in (one.text.remedy.model_extra or {}).items():
         typer.echo(f"  {product}:\n    " + str(setting).strip().replace("\n", "\n    "))
@@ -207,7 +185,7 @@ def list_findings(
         str, typer.Option(help="Only this verdict: pass, fail, inconclusive, not-applicable, waived.")
     ] = "",
 ) -> None:
-    """Who has this finding: tab-separated system, unit, target, criterion, verdict, reason, what was observed."""
+    """Who has this finding: tab-separated system, unit, target, criterion, verdict, reason, observed."""
     from fnmatch import fnmatchcase
 
     from seccheck.errors import InputError

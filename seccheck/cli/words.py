@@ -45,48 +45,129 @@ VERDICT = {
 }
 
 
+TALLY = {
+    "vi": {
+        "all": "toàn bộ tiêu chí",
+        "selected": "các tiêu chí được chọn",
+        "figure": "{meets}/{total} hệ thống đáp ứng {what}; {rest} hệ thống không đáp ứng đủ "
+        "({fail} không đạt, {unknown} chưa kết luận).",
+        "reports": "Báo cáo từ {coverage}.",
+        "bound": "Nếu tất cả hệ thống chưa kết luận đều đạt, kết quả là {most}/{total}.",
+        "scope": "Phạm vi: {criteria}/{of} tiêu chí, {systems}/{systems_of} hệ thống.",
+        "document": "{documents} hệ thống cần tài liệu chứng minh mức bản vá.",
+    },
+    "en": {
+        "all": "all criteria",
+        "selected": "the selected criteria",
+        "figure": "{meets}/{total} systems meet {what}; {rest} do not ({fail} fail, {unknown} not concluded).",
+        "reports": "Reports from {coverage}.",
+        "bound": "If every system not concluded were to pass, the figure would be {most}/{total}.",
+        "scope": "Scope: {criteria} of {of} criteria, {systems} of {systems_of} systems.",
+        "document": "{documents} systems need a document that shows their patch level.",
+    },
+}
+BASIS = {
+    "vi": {
+        "binding": "bắt buộc",
+        "by-analogy": "áp dụng tương tự",
+        "interpretation": "theo cách hiểu của dự án",
+        "project-choice": "lựa chọn của dự án",
+    },
+    "en": {
+        "binding": "binding",
+        "by-analogy": "by analogy",
+        "interpretation": "interpretation",
+        "project-choice": "project choice",
+    },
+}
+DECIDED = {
+    "vi": {"probe": "kiểm tra từ xa", "document": "tài liệu", "registry": "danh mục hệ thống"},
+    "en": {"probe": "a probe", "document": "a document", "registry": "the registry"},
+}
+EXPLAIN = {
+    "vi": {
+        "level": "cấp độ",
+        "at": "tại",
+        "advised": "khuyến nghị, không tính vào kết quả",
+        "by": "căn cứ",
+        "expected": "yêu cầu",
+        "observed": "thực tế",
+        "more": "và {n} dòng nữa",
+        "waived": "được miễn đến {until}, người duyệt {by}: {reason}",
+        "observation": "bằng chứng",
+    },
+    "en": {
+        "level": "level",
+        "at": "at",
+        "advised": "advised, not counted",
+        "by": "decided by",
+        "expected": "expected",
+        "observed": "observed",
+        "more": "and {n} more",
+        "waived": "waived until {until}, approved by {by}: {reason}",
+        "observation": "observation",
+    },
+}
+
+
+def finding_lines(finding: Mapping[str, Any], language: str) -> list[str]:
+    """One finding with its evidence, as lines."""
+    say = EXPLAIN[language]
+    verdict = VERDICT[language][finding["verdict"]]
+    head = f"{verdict}: {finding['reason']}" if finding["reason"] else verdict
+    if finding["target"]:
+        head += f" {say['at']} {finding['target']}"
+    if not finding["counted"]:
+        head += f" ({say['advised']})"
+    lines = ["", f"{head}; {say['by']} {DECIDED[language][finding['decided_by']]}"]
+    for row in finding["evidence"]:
+        expected = f"{say['expected']} {row['expected']}, " if row["expected"] else ""
+        verdict = VERDICT[language][row["verdict"]]
+        lines.append(f"  {row['fact']}: {expected}{say['observed']} {row['observed']} [{verdict}]")
+    if finding["evidence_omitted"]:
+        lines.append("  " + say["more"].format(n=finding["evidence_omitted"]))
+    if waiver := finding["waiver"]:
+        words = say["waived"].format(until=waiver["until"], by=waiver["approved_by"], reason=waiver["reason"])
+        lines.append(f"  {words}")
+    return [*lines, *(f"  {say['observation']} {digest}" for digest in finding["observations"])]
+
+
+def basis_line(basis: Any, sources: Mapping[str, Any], language: str) -> str:
+    """The clause that a criterion rests on, and how binding it is."""
+    source = sources.get(basis.source)
+    title = source.get("title", {}).get(language, basis.source) if isinstance(source, dict) else basis.source
+    return f"{BASIS[language][basis.kind]}: {title}{f', {basis.clause}' if basis.clause else ''}"
+
+
 def tally_lines(summary: Mapping[str, Any], language: str) -> list[str]:
     """The figure, its split and its coverage, as lines."""
-    systems, scan = summary["tally"]["systems"], summary["scan"]
-    selection = scan["selection"]
+    systems, selection = summary["tally"]["systems"], summary["scan"]["selection"]
     narrowed = selection["criteria"] < selection["of"] or selection["systems"] < selection["systems_of"]
     total, meets = systems["reported"], systems["meets"]
-    rest = total - meets
-    open_ = systems["not_concluded"] + systems["unassessed"]
-    coverage = [
-        (KIND[language][kind], entry["reported"], entry["total"])
+    unknown = systems["not_concluded"] + systems["unassessed"]
+    coverage = ", ".join(
+        f"{entry['reported']}/{entry['total']} {KIND[language][kind]}"
         for kind, entry in summary["tally"]["units"].items()
         if kind in {"locality", "ministry"} or entry["reported"]
-    ]
-    if language == "vi":
-        what = "các tiêu chí được chọn" if narrowed else "toàn bộ tiêu chí"
-        lines = [
-            f"{meets}/{total} hệ thống đáp ứng {what}; {rest} hệ thống không đáp ứng đủ "
-            f"({systems['does_not_meet']} không đạt, {open_} chưa kết luận).",
-            "Báo cáo từ " + ", ".join(f"{got}/{of} {kind}" for kind, got, of in coverage) + ".",
-        ]
-        if open_:
-            lines.append(f"Nếu tất cả hệ thống chưa kết luận đều đạt, kết quả là {meets + open_}/{total}.")
-        if narrowed:
-            lines.append(
-                f"Phạm vi: {selection['criteria']}/{selection['of']} tiêu chí, {selection['systems']}/{selection['systems_of']} hệ thống."
-            )
-        if systems["needs_document"]:
-            lines.append(f"{systems['needs_document']} hệ thống cần tài liệu chứng minh mức bản vá.")
-        return lines
-    what = "the selected criteria" if narrowed else "all criteria"
-    lines = [
-        f"{meets}/{total} systems meet {what}; {rest} do not ({systems['does_not_meet']} fail, {open_} not concluded).",
-        "Reports from " + ", ".join(f"{got}/{of} {kind}" for kind, got, of in coverage) + ".",
-    ]
-    if open_:
-        lines.append(
-            f"If every system not concluded were to pass, the figure would be {meets + open_}/{total}."
-        )
-    if narrowed:
-        lines.append(
-            f"Scope: {selection['criteria']} of {selection['of']} criteria, {selection['systems']} of {selection['systems_of']} systems."
-        )
-    if systems["needs_document"]:
-        lines.append(f"{systems['needs_document']} systems need a document that shows their patch level.")
-    return lines
+    )
+    say = TALLY[language]
+    values = {
+        "meets": meets,
+        "total": total,
+        "rest": total - meets,
+        "fail": systems["does_not_meet"],
+        "unknown": unknown,
+        "most": meets + unknown,
+        "what": say["selected" if narrowed else "all"],
+        "coverage": coverage,
+        "documents": systems["needs_document"],
+        **selection,
+    }
+    wanted = {
+        "figure": True,
+        "reports": True,
+        "bound": unknown,
+        "scope": narrowed,
+        "document": systems["needs_document"],
+    }
+    return [say[name].format(**values) for name, shown in wanted.items() if shown]
