@@ -21,3 +21,6 @@ class BannerFacts(Facts):
     """Product tokens that carry a version beyond the major release, in places where nobody needs them."""
     unauthenticated: bool | None = None
     """Whether a data store gave out its state to an anonymous client; None where this was not asked."""
+    plain_login: bool | None = None
+    """Whether a mailbox takes a login without TLS: IMAP without LOGINDISABLED (RFC 9051, 6.2.3), POP3 with
+    USER or SASL PLAIN before STLS (RFC 2595, 2.1); None for other services, or where it was not told."""
