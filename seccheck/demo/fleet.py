@@ -85,6 +85,11 @@ class Fleet:
             helper.kill()
             helper.wait()
 
+    @property
+    def pid(self) -> int | None:
+        """The helper's process id; None when it is not running."""
+        return self._helper.pid if self._helper else None
+
     def expected(self) -> dict[str, set[str]]:
         """What each system fails by its defects, by system id."""
         return expected(extra_defects=self._extra, one_address=self.one_address)
@@ -129,13 +134,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(folder: Path, extra: Mapping[str, Iterable[str]], one_address: bool | None) -> None:
-    from seccheck.demo import layout, papers, serve
+    from seccheck.demo import layout, machine, papers, serve
     from seccheck.demo.certificates import Authority
     from seccheck.demo.loop import Loop
     from seccheck.demo.systems import systems
 
-    alone = layout.one_address_only() if one_address is None else one_address
-    fleet = layout.bind(systems(one_address=alone, extra_defects=extra), one_address=alone)
+    alone = not machine.many_addresses() if one_address is None else one_address
+    wanted = systems(one_address=alone, extra_defects=extra)
+    fleet = layout.bind(wanted, machine.look_at_machine(one_address=alone), one_address=alone)
     authority = Authority()
     loop = Loop()
     serve.serve(loop, fleet, authority)

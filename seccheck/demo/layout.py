@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from seccheck.demo.conduct import Door
-from seccheck.demo.machine import UNUSED, Machine, look, many_addresses
+from seccheck.demo.machine import Machine
 from seccheck.demo.systems import DemoSystem, ServiceKind
 from seccheck.errors import SeccheckError
 
@@ -65,11 +65,13 @@ class Layout:
             sock.close()
 
 
-def bind(systems: list[DemoSystem], *, one_address: bool) -> Layout:
-    """Find places for `systems` and listen on all of them; raises `SeccheckError` when there are none."""
+def bind(systems: list[DemoSystem], machine: Machine, *, one_address: bool) -> Layout:
+    """Find places for `systems` beside what `machine` has, and listen on all of them.
+
+    Raises `SeccheckError` when there are none.
+    """
     if one_address:
-        return _on_one_address(systems)
-    machine = look(UNUSED)
+        return _on_one_address(systems, machine)
     for octet in _SECOND_OCTETS:
         with ExitStack() as undo:
             layout = _Builder(undo, machine).on_addresses(systems, octet)
@@ -148,9 +150,8 @@ def _addresses(systems: list[DemoSystem], octet: int) -> Iterator[tuple[DemoSyst
         yield system, f"127.{octet}.{unit}.{count[system.unit]}"
 
 
-def _on_one_address(systems: list[DemoSystem]) -> Layout:
+def _on_one_address(systems: list[DemoSystem], machine: Machine) -> Layout:
     address = "127.0.0.1"
-    machine = look(address)
     candidates = iter(port for port in range(_FIRST_SHARED_PORT, 32768) if port not in machine.tcp)
     with ExitStack() as undo:
         builder = _Builder(undo, machine)
@@ -163,11 +164,6 @@ def _on_one_address(systems: list[DemoSystem]) -> Layout:
             places.append(Place(system, address, ports, ()))
         undo.pop_all()
     return Layout(tuple(places), builder.sockets, {}, machine, one_address=True, network=f"{address}/32")
-
-
-def one_address_only() -> bool:
-    """Whether this machine has only 127.0.0.1 for the fleet."""
-    return not many_addresses()
 
 
 def _bound(sock: socket.socket, address: str, port: int) -> bool:

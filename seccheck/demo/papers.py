@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from seccheck.demo.certificates import Authority
 from seccheck.demo.layout import Layout, Place
@@ -29,7 +30,6 @@ phạm vi lỗ hổng đã biết đang bị khai thác. Danh sách gói (dpkg-q
 Every package on the servers is at the newest patch level of a supported distribution release; none is
 within reach of a known exploited vulnerability. The package list (dpkg-query -W) is kept by the operator.
 """
-_UDP_PORTS = {"dns": 53, "tftp": 69, "ntp": 123, "snmp": 161, "cldap": 389, "ssdp": 1900, "memcached": 11211}
 
 
 def write(folder: Path, layout: Layout, authority: Authority) -> Path:
@@ -122,17 +122,46 @@ def machine_breaks(machine: Machine) -> dict[str, str]:
     from seccheck.criteria import catalogue_files, read_criteria
 
     broken = {}
-    for id_, written in sorted(read_criteria(catalogue_files()).items()):
-        if "ports" not in written.text.collect or not id_.startswith("NET-"):
-            continue
-        parameters = written.text.parameters
-        tcp = set(parameters.get("ports", ())) & set(machine.tcp)
-        udp = {_UDP_PORTS[service] for service in parameters.get("udp", ())} & set(machine.udp)
-        if tcp or udp:
-            broken[id_] = ", ".join(
-                [f"{port}/tcp" for port in sorted(tcp)] + [f"{port}/udp" for port in sorted(udp)]
-            )
+    network = [file for file in catalogue_files() if file.stem == "NET"]
+    for id_, written in sorted(read_criteria(network).items()):
+        leaves = [
+            leaf for leaf in _leaves(written.text.expect) if isinstance(leaf.get("disjoint_from"), dict)
+        ]
+        shown: set[str] = set()
+        for leaf in leaves:
+            refused = written.text.parameters.get(leaf["disjoint_from"].get("parameter"), ())
+            shown |= _shown(machine, leaf["fact"], refused)
+        if shown:
+            broken[id_] = ", ".join(sorted(shown))
     return broken
+
+
+def _leaves(expectation: Any) -> Iterator[dict[str, Any]]:
+    """Every comparison of a fact in an expectation."""
+    if isinstance(expectation, list):
+        for part in expectation:
+            yield from _leaves(part)
+    elif isinstance(expectation, dict):
+        if isinstance(expectation.get("fact"), str):
+            yield expectation
+        for part in expectation.values():
+            yield from _leaves(part)
+
+
+def _shown(machine: Machine, fact: str, refused: Iterable[Any]) -> set[str]:
+    """The machine's own ports that make `fact` hold what is refused, or leave that in doubt."""
+    from seccheck.probes.ports.identify import expected
+    from seccheck.probes.ports.table import UDP_SERVICES
+
+    match fact:
+        case "ports.open":
+            return {f"{port}/tcp" for port in set(refused) & set(machine.tcp)}
+        case "ports.identified":
+            return {f"{port}/tcp" for port in machine.tcp if expected(port) in refused}
+        case "ports.udp_services":
+            return {f"{UDP_SERVICES[one]}/udp" for one in refused if UDP_SERVICES[one] in machine.udp}
+        case _:
+            return set()
 
 
 def _text(text: Text) -> str:
