@@ -24,6 +24,10 @@ class TlsParams(Params):
     """Which groups of facts are wanted; only what is asked is asked on the wire."""
 
     ask: tuple[Ask, ...] = ("offered",)
+    thorough: bool = True
+    """Ask twice, far apart, wherever a verdict could rest on a refusal; look for second certificates and at
+    what is served without a name. False: everything once, in 7 connections for versions, suites and
+    certificates; a ban of two or three connections can then pass for a refusal."""
 
 
 class Suite(Record):

@@ -1,0 +1,238 @@
+"""Which answers count: the rules that tell a refusal from a look that was prevented.
+
+A refusal is evidence of absence, and so the one thing a ban, a limiter or a broken path can forge. It
+counts only
+
+* between two offers of the same visit that were accepted whole (something of this server was alive before
+  and after);
+* asked twice, far apart, with the same answer (a third time when the two answers differ);
+* as a TLS alert that this offer allows; a close or reset counts only when no offer known to be good was
+  ever lost in the whole look (real servers do drop old versions that way);
+* when nothing contradicts it: an offer known to be good that is answered by an alert, or a version said to
+  be off that was seen, makes every refusal of the look worthless.
+
+An acceptance counts once and for ever: nobody forges a whole flight by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from seccheck.model import Reason
+from seccheck.probes.tls import hello as h
+from seccheck.probes.tls.answer import Outcome, Reply
+from seccheck.probes.tls.questions import Kind, Offer
+
+
+class Meaning(Enum):
+    """What one answer says about its offer."""
+
+    ACCEPTED = auto()
+    LOWER = auto()
+    """A whole flight in a lower version: the version asked is off, beyond doubt."""
+    REFUSED = auto()
+    """The alert that this offer allows."""
+    SOFT = auto()
+    """A close, a reset, or an alert that is not quite a refusal."""
+    LOST = auto()
+    """No answer, or one that says nothing."""
+    NOT_ASKED = auto()
+
+
+# RFC 8446 6.2: handshake_failure 40, protocol_version 70, insufficient_security 71, unrecognized_name 112;
+# RFC 7507: inappropriate_fallback 86.
+_CLEAN = {
+    Kind.VERSION: {40, 70, 71, 86},
+    Kind.LIST: {40, 71},
+    Kind.NAMELESS: {40, 112},
+    Kind.FALLBACK: {86},
+    Kind.DEEP: set[int](),
+}
+_ABOUT_US = {10, 20, 22, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 90, 100, 109, 110, 112, 116}
+"""Alerts that complain of our hello or of a certificate: never a refusal of what was offered."""
+_GONE = {Outcome.RESET, Outcome.CLOSED, Outcome.UNREACHABLE, Outcome.BUSY}
+
+
+def meaning(offer: Offer, reply: Reply) -> Meaning:
+    """What `reply` says about `offer`, taken alone."""
+    match reply.outcome:
+        case Outcome.FLIGHT:
+            lower = offer.kind is Kind.VERSION and reply.version != offer.version
+            return Meaning.LOWER if lower else Meaning.ACCEPTED
+        case Outcome.NOT_ASKED:
+            return Meaning.NOT_ASKED
+        case _ if offer.kind is Kind.DEEP or reply.partial or not reply.asked:
+            return Meaning.LOST
+        case Outcome.CLOSED | Outcome.RESET:
+            return Meaning.SOFT
+        case Outcome.ALERT if reply.alert in _CLEAN[offer.kind]:
+            return Meaning.REFUSED
+        case Outcome.ALERT if reply.alert not in _ABOUT_US:
+            # "no such version" in answer to suites of a version that is on: not what was asked
+            return Meaning.LOST if offer.kind is Kind.LIST and reply.alert == 70 else Meaning.SOFT
+        case _:
+            return Meaning.LOST
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One offer that was made. `number` is the order in which connections were opened."""
+
+    number: int
+    visit: int
+    offer: Offer
+    reply: Reply
+    meaning: Meaning
+
+    @property
+    def how(self) -> tuple[Outcome | None, int | None]:
+        """The answer in short, to compare two."""
+        return self.reply.outcome, self.reply.alert
+
+
+class Evidence:
+    """Everything a look brought, and what may be concluded from it."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        """How many refusals make one that counts."""
+        self.entries: list[Entry] = []
+        self.good: list[Entry] = []
+        """The offers that were answered whole."""
+        self._by_key: dict[str, list[Entry]] = {}
+        self._accepted: dict[str, Reply] = {}
+        self._versions: set[int] = set()
+        self._alive: dict[int, tuple[int, int]] = {}
+        """By visit: the first and the last connection that was answered whole."""
+        self._memo: dict[str, Any] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Record one more answer."""
+        self._memo.clear()
+        self.entries.append(entry)
+        self._by_key.setdefault(entry.offer.key, []).append(entry)
+        if entry.meaning is Meaning.ACCEPTED:
+            self._accepted.setdefault(entry.offer.key, entry.reply)
+        if entry.meaning is Meaning.ACCEPTED or entry.meaning is Meaning.LOWER:
+            self.good.append(entry)
+            if entry.reply.version is not None:
+                self._versions.add(entry.reply.version)
+            first, last = self._alive.get(entry.visit, (entry.number, entry.number))
+            self._alive[entry.visit] = min(first, entry.number), max(last, entry.number)
+
+    def of(self, offer: Offer) -> list[Entry]:
+        """Every answer to `offer`."""
+        return self._by_key.get(offer.key, [])
+
+    def accepted(self, offer: Offer) -> Reply | None:
+        """The first whole answer that accepted `offer`."""
+        return self._accepted.get(offer.key)
+
+    @property
+    def anything(self) -> bool:
+        """Whether any offer at all was answered whole."""
+        return bool(self.good)
+
+    def versions(self) -> set[int]:
+        """Every version the server was seen to speak."""
+        return self._versions
+
+    def refused(self, offer: Offer, times: int | None = None) -> bool:
+        """Whether the server has been shown to refuse `offer` (`times`: where less than usual will do)."""
+        entries = self.of(offer)
+        if any(entry.meaning is Meaning.ACCEPTED for entry in entries):
+            return False
+        if any(entry.meaning is Meaning.LOWER for entry in entries):
+            return True
+        if self.contradiction():
+            return False
+        guarded = [entry for entry in entries if self._guarded(entry)]
+        if self._enough((e for e in guarded if e.meaning is Meaning.REFUSED), times or self.times):
+            return True
+        soft = [entry for entry in guarded if entry.meaning is Meaning.SOFT]
+        same = len({entry.how for entry in soft}) == 1
+        return same and len(soft) == len(entries) and len(soft) >= 2 and not self.flaky()
+
+    @staticmethod
+    def _enough(refusals: Iterable[Entry], times: int) -> bool:
+        answers = [entry.how for entry in refusals]
+        return len(answers) >= times + (len(set(answers)) > 1)
+
+    def wants_more(self, offer: Offer) -> bool:
+        """Whether two clean refusals differ, so that a third answer is wanted."""
+        answers = [entry.how for entry in self.of(offer) if entry.meaning is Meaning.REFUSED]
+        return len(answers) == 2 and len(set(answers)) == 2
+
+    def _guarded(self, entry: Entry) -> bool:
+        first, last = self._alive.get(entry.visit, (0, 0))
+        return first < entry.number < last
+
+    def _failed_although_good(self) -> list[Entry]:
+        fine = {Meaning.ACCEPTED, Meaning.LOWER, Meaning.NOT_ASKED}
+        return [
+            entry
+            for key in self._accepted
+            for entry in self._by_key[key]
+            if entry.meaning not in fine and entry.offer.kind is not Kind.DEEP
+        ]
+
+    def flaky(self) -> bool:
+        """Whether anything was lost that the path or the server should have let through."""
+        unreachable = any(entry.reply.outcome is Outcome.UNREACHABLE for entry in self.entries)
+        return unreachable or bool(self._failed_although_good())
+
+    def contradiction(self) -> str:
+        """What in the answers cannot all be true, so that no refusal can be believed; or nothing."""
+        if "contradiction" not in self._memo:
+            self._memo["contradiction"] = self._find_contradiction()
+        return str(self._memo["contradiction"])
+
+    def _find_contradiction(self) -> str:
+        if any(entry.reply.outcome is Outcome.ALERT for entry in self._failed_although_good()):
+            return "an offer that was accepted before was answered with an alert"
+        seen = self.versions()
+        for entry in self.entries:
+            if entry.offer.kind is not Kind.VERSION or entry.meaning is not Meaning.REFUSED:
+                continue
+            version = entry.offer.version
+            if version in seen and self.accepted(entry.offer) is None:
+                return f"{h.NAMES[version]} was refused, and spoken"
+            if version == h.TLS12 and h.TLS13 in seen and seen & {h.TLS10, h.TLS11}:
+                return "TLSv1.2 was refused, with versions below and above it on"
+        return ""
+
+    def doubt(self, offer: Offer) -> tuple[Reason, str]:
+        """Why nothing can be said about `offer`."""
+        entries = self.of(offer)
+        if why := self.contradiction():
+            return Reason.CONTRADICTORY, why
+        asked = [entry for entry in entries if entry.meaning is not Meaning.NOT_ASKED]
+        lost = [entry for entry in asked if entry.meaning in {Meaning.LOST, Meaning.SOFT}]
+        if lost:
+            return _reason(lost[-1].reply, anything=self.anything)
+        if failed := self._failed_although_good():
+            return _reason(failed[-1].reply, anything=self.anything)
+        if asked:
+            return Reason.RATE_LIMITED, "the refusal could not be confirmed"
+        last = [entry for entry in self.entries if entry.meaning is Meaning.LOST]
+        if last:
+            return _reason(last[-1].reply, anything=self.anything)
+        return Reason.NOT_PROBED, entries[-1].reply.detail if entries else "not asked"
+
+
+def _reason(reply: Reply, *, anything: bool) -> tuple[Reason, str]:
+    detail = f"{reply.outcome}" + (f": {reply.detail}" if reply.detail else "")
+    match reply.outcome:
+        case Outcome.TIMEOUT:
+            return Reason.TIMEOUT, "no answer before the deadline" if not reply.detail else detail
+        case Outcome.BUSY:
+            return Reason.RATE_LIMITED, reply.detail
+        case Outcome.UNREACHABLE | Outcome.CLOSED | Outcome.RESET:
+            return (Reason.RATE_LIMITED if anything else Reason.UNREACHABLE), detail
+        case Outcome.ALERT:
+            return Reason.CONTRADICTORY, f"alert {reply.alert}"
+        case _:
+            return Reason.CONTRADICTORY, detail

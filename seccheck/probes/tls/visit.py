@@ -1,0 +1,439 @@
+"""The order of the questions: what is asked of one server, wave by wave, and when to stop asking.
+
+A strand is a generator that yields offers and is sent the replies; a wave is a list of strands that run
+side by side, a few connections at a time. The waves come one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
+
+from seccheck.probes.tls import hello as h
+from seccheck.probes.tls import suites
+from seccheck.probes.tls.answer import Outcome, Reply
+from seccheck.probes.tls.facts import TlsParams
+from seccheck.probes.tls.flaws import PADDINGS, CcsInjection, Heartbleed, Robot
+from seccheck.probes.tls.handshake import Handshake, Renegotiation
+from seccheck.probes.tls.questions import TLS12_GROUPS, TLS13_GROUPS, Kind, Offer, Questions
+from seccheck.probes.tls.refusal import Entry, Evidence, Meaning, meaning
+from seccheck.probes.tls.talk import Talk
+
+Strand = Generator[Offer, Reply, None]
+OLD = ("TLSv1.1", "TLSv1.0", "SSLv3", "SSLv2")
+UP_TO_TLS12 = ("TLSv1.2", "TLSv1.1", "TLSv1.0", "SSLv3")
+MAX_CONNECTIONS = 40
+SECOND_VISIT = 8
+"""Connections of a second visit, one at a time."""
+_MAX_GROUPS = 12
+
+
+class Visit:
+    """One look at one server: the questions, the answers so far, and what is still open."""
+
+    def __init__(self, name: str, params: TlsParams) -> None:
+        self.wants = set(params.ask)
+        self.thorough = params.thorough
+        self.ask = Questions(name)
+        self.evidence = Evidence(times=2 if params.thorough else 1)
+        self.over = ""
+        """Why nothing more is asked; empty while it is."""
+        self.stopped_by: Reply | None = None
+        self.visits = 1
+        self.connections = 0
+        self.last_suites: dict[str, Offer] = {}
+        """By version: the list of suites that ended the elimination."""
+        self.last_groups: Offer | None = None
+        self.needed: dict[str, Offer] = {}
+        """Offers whose refusal a verdict may rest on, so that it is asked for twice."""
+        self.enough_once: set[str] = set()
+        """Of those, the ones about a version that is a finding by itself: one refusal will do."""
+        self.other_key: Offer | None = None
+        self.nameless: Offer | None = None
+        self.whole: Offer | None = None
+        self.static_rsa: Offer | None = None
+        self.deep: dict[str, list[Offer]] = {}
+
+    # ------------------------------------------------------------------------------------ taking answers
+
+    def answered(self, number: int, offer: Offer, reply: Reply) -> None:
+        """Record the reply to an offer."""
+        self.evidence.add(Entry(number, self.visits, offer, reply, meaning(offer, reply)))
+
+    def may_ask(self) -> bool:
+        """Whether one more connection may be opened."""
+        if self.connections >= MAX_CONNECTIONS:
+            self.over = self.over or f"{MAX_CONNECTIONS} connections used up"
+        return not self.over
+
+    def accepts(self, version: str) -> bool:
+        """Whether the server was seen to speak `version`."""
+        return h.NUMBERS[version] in self.evidence.versions()
+
+    def refuses(self, offer: Offer) -> bool:
+        """Whether the server has been shown to refuse `offer`."""
+        return self.evidence.refused(offer, times=1 if offer.key in self.enough_once else None)
+
+    @property
+    def old_version(self) -> str | None:
+        """The newest accepted version up to TLS 1.2 that has a ServerHello of TLS's kind."""
+        return next((version for version in UP_TO_TLS12 if self.accepts(version)), None)
+
+    # ------------------------------------------------------------------------------------ the waves
+
+    def waves(self) -> Iterator[list[Strand]]:
+        """The first visit."""
+        yield [self._one(self.ask.version("TLSv1.3")), self._tls12()]
+        if self._hopeless():
+            return
+        if self._silent():
+            yield [self._one(self.ask.version("TLSv1.0"))]
+            if self._silent():
+                return
+        if self._past_contact or not self.evidence.anything:
+            yield self._old_versions()
+        if not self.evidence.anything:
+            yield self._again(self._version_offers())
+            return
+        yield from self._deep_waves()
+        if self.thorough or self._open():
+            yield self._again(self._unconfirmed())
+        yield from self._flaw_waves()
+        if self._refusals_unguarded():
+            yield [self._canary()]
+
+    def second_visit(self) -> Iterator[list[Strand]]:
+        """A slower look later: only what is open, one connection at a time, until one is lost."""
+        self.visits += 1
+        self.over = ""
+        limit = self.connections + SECOND_VISIT
+        known = self._known_good()
+        if known:
+            yield [self._one(known)]
+        for offer in self._open()[: SECOND_VISIT - 2]:
+            for _ in range(1 if self.evidence.of(offer) and self.thorough else self.evidence.times):
+                if self.connections >= limit or self._last_lost():
+                    return
+                yield [self._one(offer)]
+        known = self._known_good()
+        if known:
+            yield [self._one(known)]
+
+    def worth_a_second_visit(self) -> bool:
+        """Whether something lost in this visit may be found in another."""
+        if not self.evidence.anything:
+            entries = self.evidence.entries
+            return any(entry.meaning in {Meaning.SOFT, Meaning.REFUSED} for entry in entries)
+        return bool(self._open()) and self.connections < MAX_CONNECTIONS - 2
+
+    # ------------------------------------------------------------------------------------ first contact
+
+    def _one(self, offer: Offer) -> Strand:
+        yield offer
+
+    def _tls12(self) -> Strand:
+        reply = yield self.ask.version("TLSv1.2")
+        if reply.outcome in {Outcome.ALERT, Outcome.CLOSED, Outcome.RESET} and not reply.partial:
+            yield self.ask.tls12_short()
+
+    @property
+    def _past_contact(self) -> bool:
+        return bool(self.wants - {"offered", "certificates"})
+
+    def _outcomes(self) -> set[Outcome | None]:
+        return {entry.reply.outcome for entry in self.evidence.entries}
+
+    def _hopeless(self) -> bool:
+        """Whether the port has said, in one voice, that there is no TLS, or that nobody is there."""
+        ends = {Outcome.NO_STARTTLS, Outcome.PLAIN, Outcome.BUSY, Outcome.UNREACHABLE, Outcome.NOT_ASKED}
+        return self._outcomes() <= ends
+
+    def _silent(self) -> bool:
+        """Whether nothing came that could be an answer."""
+        ends = {Outcome.TIMEOUT, Outcome.GARBAGE, Outcome.UNREACHABLE, Outcome.PLAIN, Outcome.NOT_ASKED}
+        return self._outcomes() <= ends
+
+    def _old_versions(self) -> list[Strand]:
+        """Old versions, with a canary between them: a short ban exactly over them must not pass."""
+        first, second = OLD[:2], OLD[2:]
+        strands = [self._one(self.ask.version(version)) for version in first if not self.accepts(version)]
+        if self.evidence.anything and self.thorough:
+            strands.append(self._canary())
+        return strands + [self._one(self.ask.version(version)) for version in second]
+
+    def _version_offers(self) -> list[Offer]:
+        return [self.ask.version(version) for version in ("TLSv1.3", "TLSv1.2", *OLD)]
+
+    # ------------------------------------------------------------------------------------ canaries
+
+    def _known_good(self) -> Offer | None:
+        offers = [*self._version_offers(), self.ask.tls12_short()]
+        return next((offer for offer in offers if self.evidence.accepted(offer)), None)
+
+    def _canary(self) -> Strand:
+        """Ask what is known to be good; when that fails twice, the look is being prevented: stop."""
+        offer = self._known_good()
+        if offer is None:
+            return
+        reply = yield offer
+        if not reply.whole and reply.outcome is not Outcome.NOT_ASKED:
+            reply = yield offer
+            if not reply.whole:
+                self.over = "the server stopped answering what it had answered before"
+                self.stopped_by = reply
+
+    def _last_lost(self) -> bool:
+        return not self.evidence.entries or self.evidence.entries[-1].meaning is Meaning.LOST
+
+    def _refusals_unguarded(self) -> bool:
+        """Whether the last word was not a whole answer."""
+        entries = sorted(self.evidence.entries, key=lambda entry: entry.number)
+        asked = [entry for entry in entries if entry.meaning is not Meaning.NOT_ASKED]
+        return bool(asked) and asked[-1] not in self.evidence.good
+
+    # ------------------------------------------------------------------------------------ going deep
+
+    def _deep_waves(self) -> Iterator[list[Strand]]:
+        strands = []
+        if "certificates" in self.wants:
+            strands += self._certificate_strands()
+        if "suites" in self.wants:
+            strands.append(self._suites())
+        if "groups" in self.wants:
+            strands += [self._groups(), self._odd_exchanges()]
+        if strands:
+            yield strands
+
+    def _certificate_strands(self) -> list[Strand]:
+        version = self.old_version
+        tls13 = self.accepts("TLSv1.3")
+        strands = []
+        if tls13 and (self.thorough or not version):
+            self.whole = self._handshake("TLSv1.3")
+        elif not tls13 and version == "TLSv1.2" and self.client_certificate_asked():
+            self.whole = self._handshake("TLSv1.2")
+        if self.whole:
+            strands.append(self._one(self.whole))
+        if not self.thorough:
+            return strands
+        if self.ask.name:
+            self.nameless = self.ask.nameless(version or "TLSv1.3")
+            strands.append(self._one(self.nameless))
+        if version and version != "SSLv3" and (key := self._key(version)):
+            self.other_key = self.ask.other_key(version, key)
+            strands.append(self._need(self.other_key))
+        return strands
+
+    def _handshake(self, version: str) -> Offer:
+        talk = partial(Handshake, h.NUMBERS[version], self.ask.name)
+        return self.ask.deep(f"handshake {version}", version, talk)
+
+    def client_certificate_asked(self) -> bool:
+        """Whether a client certificate was asked for."""
+        return any(
+            entry.reply.version is not None and entry.reply.wants_certificate
+            for entry in self.evidence.entries
+        )
+
+    def _key(self, version: str) -> str:
+        """The kind of key of the certificate that came with `version`."""
+        number = h.NUMBERS[version]
+        for entry in self.evidence.good:
+            if entry.reply.version == number and entry.reply.certificates:
+                return suites.key_of(entry.reply.suite or 0)
+        return ""
+
+    def _need(self, offer: Offer) -> Strand:
+        self.needed[offer.key] = offer
+        yield offer
+
+    def classes(self) -> set[str]:
+        """Every class of suites seen so far, up to TLS 1.2."""
+        seen = {
+            suite for entry in self.evidence.good for suite in (*entry.reply.kinds, entry.reply.suite or 0)
+        }
+        return {label for suite in seen for label in suites.classes(suite)}
+
+    def _suites(self) -> Strand:
+        for version in UP_TO_TLS12:
+            if self.accepts(version):
+                yield from self._eliminate(version)
+
+    def _eliminate(self, version: str) -> Strand:
+        """Offer every suite that would show a class not seen yet, until none is taken."""
+        pool = suites.weak_tls12() if version == "TLSv1.2" else suites.weak_old()
+        while True:
+            seen = self.classes()
+            offered = [suite for suite in pool if not seen.issuperset(suites.classes(suite))]
+            if not offered:
+                self.last_suites.pop(version, None)
+                return
+            offer = self.ask.suites(version, offered)
+            self.last_suites[version] = offer
+            self._note(offer, version)
+            reply = yield offer
+            if not reply.whole:
+                return
+            del self.needed[offer.key]
+
+    def groups(self) -> set[int]:
+        """Every named group seen so far."""
+        return {entry.reply.group for entry in self.evidence.good if entry.reply.group is not None}
+
+    def _groups(self) -> Strand:
+        """Offer the groups not seen yet, until none is taken. One ffdhe group stands for its family."""
+        tls13 = self.accepts("TLSv1.3")
+        version = None if tls13 else self.old_version
+        if not tls13 and version in {None, "SSLv3"}:
+            return
+        pool = TLS13_GROUPS if tls13 else TLS12_GROUPS
+        for _ in range(_MAX_GROUPS):
+            seen = self.groups()
+            family = set(h.FFDHE_GROUPS) if seen & set(h.FFDHE_GROUPS) else set()
+            left = [group for group in pool if group not in seen | family]
+            if not left:
+                self.last_groups = None
+                return
+            self.last_groups = self.ask.groups(left) if version is None else self.ask.curves(version, left)
+            reply = yield self.last_groups
+            if not reply.whole:
+                return
+
+    def _odd_exchanges(self) -> Strand:
+        """Finite-field DH and weak curves, for every version that has them."""
+        for version in UP_TO_TLS12:
+            if not self.accepts(version):
+                continue
+            parts = [self.ask.finite_field(version)]
+            if version != "SSLv3":
+                both = self.ask.odd_exchange(version)
+                self._note(both, version)
+                reply = yield both
+                if not reply.whole:
+                    continue
+                del self.needed[both.key]
+                parts.append(self.ask.curves(version, h.WEAK_CURVES))
+            for offer in parts:
+                self._note(offer, version)
+                yield offer
+
+    def _note(self, offer: Offer, version: str) -> None:
+        """Remember that a verdict may rest on the refusal of `offer`."""
+        self.needed[offer.key] = offer
+        if version != self.old_version:
+            self.enough_once.add(offer.key)
+
+    # ------------------------------------------------------------------------------------ asking again
+
+    def _open(self) -> list[Offer]:
+        """The offers a verdict may rest on that are neither accepted nor shown to be refused."""
+        offers = [*self._wanted_versions(), *self.needed.values()]
+        return [offer for offer in offers if not self.evidence.accepted(offer) and not self.refuses(offer)]
+
+    def _wanted_versions(self) -> list[Offer]:
+        if not self._past_contact:
+            return []
+        offers = self._version_offers()
+        return [offer for offer in offers if offer.version not in self.evidence.versions()]
+
+    def _unconfirmed(self) -> list[Offer]:
+        offers = [*self._wanted_versions(), *self.needed.values()]
+        if self.whole:
+            offers.append(self.whole)
+        return [offer for offer in offers if not self._settled(offer)]
+
+    def _settled(self, offer: Offer) -> bool:
+        meanings = {entry.meaning for entry in self.evidence.of(offer)}
+        once = offer.key in self.enough_once and Meaning.REFUSED in meanings
+        return once or bool(meanings & {Meaning.ACCEPTED, Meaning.LOWER})
+
+    def _again(self, offers: Iterable[Offer]) -> list[Strand]:
+        """The same questions once more, late and in another order; twice more where an answer was lost."""
+        strands = [self._repeat(offer) for offer in reversed(list(offers))]
+        middle = len(strands) // 2
+        return [*strands[:middle], self._canary(), *strands[middle:]] if self.evidence.anything else strands
+
+    def _repeat(self, offer: Offer) -> Strand:
+        reply = yield offer
+        if meaning(offer, reply) is Meaning.LOST or self.evidence.wants_more(offer):
+            reply = yield offer
+        if reply.whole and offer.key in self.needed:
+            yield from self._after_late_acceptance(offer)
+
+    def _after_late_acceptance(self, offer: Offer) -> Strand:
+        for version, last in list(self.last_suites.items()):
+            if last == offer:
+                del self.needed[offer.key]
+                yield from self._eliminate(version)
+
+    # ------------------------------------------------------------------------------------ features, flaws
+
+    def _flaw_waves(self) -> Iterator[list[Strand]]:
+        version = self.old_version
+        strands: list[Strand] = []
+        if "fallback" in self.wants and (below := self.version_below()):
+            strands.append(self._one(self.ask.fallback(below)))
+        if version:
+            number, name = h.NUMBERS[version], self.ask.name
+            if "features" in self.wants:
+                legacy = not self.secure_renegotiation(version)
+                talk = partial(Renegotiation, number, name, legacy=legacy)
+                strands.append(self._deep("renegotiation", version, talk))
+            if "flaws" in self.wants:
+                strands.append(self._deep("heartbleed", version, partial(Heartbleed, number, name)))
+                strands.append(self._deep("ccs", version, partial(CcsInjection, number, name)))
+                strands.append(self._robot(version))
+        if strands:
+            yield strands
+
+    def flight(self, version: str) -> Reply | None:
+        """The first flight read in clear in `version`."""
+        for entry in self.evidence.good:
+            if entry.reply.version == h.NUMBERS[version] and entry.offer.kind is not Kind.DEEP:
+                return entry.reply
+        return None
+
+    def secure_renegotiation(self, version: str) -> bool:
+        """Whether RFC 5746 is spoken in `version`."""
+        flight = self.flight(version)
+        return flight is not None and h.RENEGOTIATION in flight.extensions
+
+    def version_below(self) -> str | None:
+        """The version a downgrade would lead to: the second newest that is on."""
+        spoken = [v for v in ("TLSv1.3", *UP_TO_TLS12) if self.accepts(v)]
+        return spoken[1] if len(spoken) > 1 else None
+
+    def _deep(self, key: str, version: str, talk: Callable[[], Talk]) -> Strand:
+        offer = self.ask.deep(key, version, talk)
+        self.deep[key] = [offer]
+        reply = yield offer
+        if not reply.whole:
+            yield offer
+
+    def _robot(self, version: str) -> Strand:
+        """One connection for each padding, only where static RSA is on; all again where answers differ."""
+        if "suites" not in self.wants and "static-rsa" not in self.classes():
+            self.static_rsa = self.ask.suites(version, suites.static_rsa(tls12=version == "TLSv1.2"))
+            yield from self._need(self.static_rsa)
+        version_with_rsa = self._version_with_static_rsa()
+        if version_with_rsa is None or self.client_certificate_asked():
+            return
+        number = h.NUMBERS[version_with_rsa]
+        for turn in ("first", "second"):
+            talks = [(padding, partial(Robot, number, self.ask.name, padding)) for padding in PADDINGS]
+            offers = [self.ask.deep(f"robot {turn} {pad}", version_with_rsa, talk) for pad, talk in talks]
+            self.deep["robot " + turn] = offers
+            answers = set()
+            for offer in offers:
+                reply = yield offer
+                answers.add(reply.verdict)
+            if len(answers) == 1:
+                return
+
+    def _version_with_static_rsa(self) -> str | None:
+        found = [
+            entry.reply.version
+            for entry in self.evidence.good
+            if "static-rsa" in suites.classes(entry.reply.suite or 0) and not entry.reply.kinds
+        ]
+        return h.NAMES[max(number for number in found if number)] if found else None
