@@ -1,14 +1,12 @@
-"""The demonstration fleet: one helper process that serves 124 systems on loopback.
+"""The demonstration fleet as its user sees it: 124 systems on loopback, served by one helper process.
 
-`Fleet` starts and ends the helper; run as a module, this file is the helper. What the fleet gets wrong on
-purpose is data: `systems` (who has which defect) and `defects` (what each defect does and breaks).
+The helper is `python -m seccheck.demo`. What the fleet gets wrong on purpose is data: `systems` (who has
+which defect) and `defects` (what each defect does and breaks).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,19 +16,27 @@ from typing import Any, Self
 
 from seccheck.errors import SeccheckError
 
-_START_SECONDS = 60
-
 
 class Fleet:
     """The running fleet, as a context manager. Nothing of it outlives the process that started it."""
 
     def __init__(
-        self, *, extra_defects: Mapping[str, Iterable[str]] | None = None, one_address: bool | None = None
+        self,
+        folder: Path | None = None,
+        *,
+        extra_defects: Mapping[str, Iterable[str]] | None = None,
+        one_address: bool | None = None,
     ) -> None:
-        """Take defects to add, by system; `one_address` forces the layout for 127.0.0.1 alone."""
+        """Take a folder to start in when entered, and defects to add, by system.
+
+        `one_address` forces the layout for machines with 127.0.0.1 alone.
+        """
+        self._folder = folder
         self._extra = {system: tuple(defects) for system, defects in (extra_defects or {}).items()}
         self._wanted_one_address = one_address
         self._helper: subprocess.Popen[bytes] | None = None
+        self.registry = Path()
+        """The registry that was written."""
         self.one_address = False
         """Whether all systems share 127.0.0.1."""
         self.machine_ports: tuple[int, ...] = ()
@@ -44,20 +50,24 @@ class Fleet:
         Raises `SeccheckError` when the fleet cannot be had.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "seccheck.demo.fleet", str(folder.resolve())]
+        command = [sys.executable, "-m", "seccheck.demo", str(folder.resolve())]
         if self._wanted_one_address is not None:
             command.append("--one-address" if self._wanted_one_address else "--many-addresses")
         for system, defects in self._extra.items():
             command += [f"--defect={system}={','.join(defects)}"]
         self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        message = self._first_message()
-        if "error" in message:
+        try:
+            message = self._first_message()
+            if "error" in message:
+                raise SeccheckError(message["error"], next_step=message["next_step"])
+        except BaseException:
             self.stop()
-            raise SeccheckError(message["error"], next_step=message["next_step"])
+            raise
         self.one_address = message["one_address"]
         self.machine_ports = tuple(message["machine_ports"])
         self.waivers = Path(message["waivers"]) if message["waivers"] else None
-        return Path(message["registry"])
+        self.registry = Path(message["registry"])
+        return self.registry
 
     def _first_message(self) -> dict[str, Any]:
         if self._helper is None or self._helper.stdout is None:
@@ -71,6 +81,11 @@ class Fleet:
         message: dict[str, Any] = json.loads(line)
         return message
 
+    def wait(self) -> None:
+        """Wait until the helper ends, which it does not do by itself."""
+        if self._helper:
+            self._helper.wait()
+
     def stop(self) -> None:
         """End the helper and wait until it is gone."""
         helper, self._helper = self._helper, None
@@ -79,11 +94,8 @@ class Fleet:
         for stream in (helper.stdin, helper.stdout):
             if stream:
                 stream.close()
-        try:
-            helper.wait(5)
-        except subprocess.TimeoutExpired:
-            helper.kill()
-            helper.wait()
+        helper.terminate()  # a forked worker of ours may still hold the other end of its input
+        helper.wait()
 
     @property
     def pid(self) -> int | None:
@@ -95,6 +107,8 @@ class Fleet:
         return expected(extra_defects=self._extra, one_address=self.one_address)
 
     def __enter__(self) -> Self:
+        if self._folder:
+            self.start(self._folder)
         return self
 
     def __exit__(
@@ -110,71 +124,3 @@ def expected(
     from seccheck.demo.systems import systems
 
     return {one.id: one.fails() for one in systems(one_address=one_address, extra_defects=extra_defects)}
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Serve the fleet until standard input ends."""
-    parser = argparse.ArgumentParser(prog="python -m seccheck.demo.fleet")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--defect", action="append", default=[], metavar="SYSTEM=DEFECT,...")
-    parser.add_argument("--one-address", action="store_true", default=None)
-    parser.add_argument("--many-addresses", dest="one_address", action="store_false")
-    chosen = parser.parse_args(arguments)
-    extra = {
-        system: defects.split(",") for system, _, defects in (one.partition("=") for one in chosen.defect)
-    }
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is ours
-    _allow_many_sockets()
-    try:
-        _serve(chosen.folder, extra, chosen.one_address)
-    except SeccheckError as error:
-        _say({"error": error.message, "next_step": error.next_step})
-        return 2
-    return 0
-
-
-def _serve(folder: Path, extra: Mapping[str, Iterable[str]], one_address: bool | None) -> None:
-    from seccheck.demo import layout, machine, papers, serve
-    from seccheck.demo.certificates import Authority
-    from seccheck.demo.loop import Loop
-    from seccheck.demo.systems import systems
-
-    alone = not machine.many_addresses() if one_address is None else one_address
-    wanted = systems(one_address=alone, extra_defects=extra)
-    fleet = layout.bind(wanted, machine.look_at_machine(one_address=alone), one_address=alone)
-    authority = Authority()
-    loop = Loop()
-    serve.serve(loop, fleet, authority)
-    registry = papers.write(folder, fleet, authority)
-    waivers = folder / "waivers.yaml"
-    loop.stop_at_end_of(sys.stdin.buffer)
-    _say(
-        {
-            "registry": str(registry),
-            "one_address": alone,
-            "machine_ports": fleet.machine.tcp,
-            "waivers": str(waivers) if waivers.exists() else "",
-        }
-    )
-    loop.run()
-
-
-def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
-def _allow_many_sockets() -> None:
-    """Raise the soft limit of open files, which is 256 on some systems."""
-    try:
-        import resource
-    except ImportError:
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import socket
 import sys
@@ -50,6 +51,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._connections: set[_Connection] = set()
         self._running = False
+        self._parent = os.getppid()
 
     def listen(self, sock: socket.socket, talk: Callable[[], Talk]) -> None:
         """Serve every connection to the listening `sock` with a fresh `talk()`."""
@@ -78,7 +80,7 @@ class Loop:
         self._selector.register(stream, selectors.EVENT_READ, read)
 
     def run(self) -> None:
-        """Serve until told to stop, then close everything."""
+        """Serve until told to stop or the parent process is gone, then close everything."""
         self._running = True
         swept = time.monotonic()
         while self._running:
@@ -88,6 +90,7 @@ class Loop:
             if now - swept >= _SWEEP_SECONDS:
                 swept = now
                 self._sweep(now)
+                self._running = self._running and os.getppid() == self._parent
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
