@@ -118,15 +118,28 @@ def report(
         wanted[0].write(source, target, options)
         typer.echo(str(target / "index.html" if wanted[0].kind == "folder" else target), err=True)
         return
-    place_ = out or Path()
-    place_.mkdir(parents=True, exist_ok=True)
+    _write_all(source, wanted, out or Path(), options)
+
+
+def write_files(folder: RunFolder, formats: str, out: Path, language: str) -> None:
+    """Write reports of a run beside each other into the folder `out`."""
+    from seccheck.reports import Options, load_reports
+    from seccheck.reports import run as reading
+
+    wanted = [load_reports()[name] for name in check_formats(formats)]
+    _write_all(reading.RunFolder(folder.path), wanted, out, Options(language=_language(language)))
+
+
+def _write_all(source: Any, wanted: list[Any], place: Path, options: Any) -> None:
+    place.mkdir(parents=True, exist_ok=True)
     for plugin in wanted:
-        target = place_ / plugin.file_name(source, options)
+        target = place / plugin.file_name(source, options)
         plugin.write(source, target, options)
         typer.echo(str(target), err=True)
 
 
-def _findings(folder: RunFolder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def findings_of(folder: RunFolder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every finding of a run, with its system."""
     from seccheck.reports.run import RunFolder as Reading
 
     for system in Reading(folder.path).systems():
@@ -166,7 +179,7 @@ def explain(
     entry = registered[system]
     typer.echo(f"{entry.id}: {entry.name.in_language(spoken)} (level {entry.level})")
     typer.echo(f"{one.id}: {one.statement(spoken, entry.level)}")
-    for own, finding in _findings(folder):
+    for own, finding in findings_of(folder):
         if own["id"] == system and finding["criterion"] == criterion:
             for line in finding_lines(finding, spoken):
                 typer.echo(line)
@@ -203,7 +216,7 @@ def list_findings(
     globs = [one.strip() for one in criterion.split(",")]
     if not any(fnmatchcase(one.id, glob) for one in folder.criteria.criteria for glob in globs):
         folder.criteria.by_id(criterion)
-    for system, finding in _findings(folder):
+    for system, finding in findings_of(folder):
         if verdict and finding["verdict"] != verdict:
             continue
         if not any(fnmatchcase(finding["criterion"], glob) for glob in globs):

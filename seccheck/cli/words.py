@@ -59,7 +59,8 @@ TALLY = {
     "en": {
         "all": "all criteria",
         "selected": "the selected criteria",
-        "figure": "{meets}/{total} systems meet {what}; {rest} do not ({fail} fail, {unknown} not concluded).",
+        "figure": "{meets}/{total} systems meet {what}; {rest} do not "
+        "({fail} fail, {unknown} not concluded).",
         "reports": "Reports from {coverage}.",
         "bound": "If every system not concluded were to pass, the figure would be {most}/{total}.",
         "scope": "Scope: {criteria} of {of} criteria, {systems} of {systems_of} systems.",
