@@ -58,11 +58,12 @@ class Fleet:
         self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             message = self._first_message()
-            if "error" in message:
-                raise SeccheckError(message["error"], next_step=message["next_step"])
         except BaseException:
             self.stop()
             raise
+        if "error" in message:
+            self.stop()
+            raise SeccheckError(message["error"], next_step=message["next_step"])
         self.one_address = message["one_address"]
         self.machine_ports = tuple(message["machine_ports"])
         self.waivers = Path(message["waivers"]) if message["waivers"] else None

@@ -90,7 +90,8 @@ class Loop:
             if now - swept >= _SWEEP_SECONDS:
                 swept = now
                 self._sweep(now)
-                self._running = self._running and os.getppid() == self._parent
+                if os.getppid() != self._parent:
+                    self._running = False
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
