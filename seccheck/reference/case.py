@@ -13,7 +13,7 @@ import msgspec
 from seccheck.model import Reason, Record, Verdict
 from seccheck.reference.product import Product, packager
 from seccheck.reference.snapshot import Cycle, Entry, Reference
-from seccheck.reference.versions import compare, compare_packages, parts, within
+from seccheck.reference.versions import compare, compare_packages, parts, upstream, within
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 ANCESTOR = {
@@ -57,6 +57,8 @@ class Build:
 
 @dataclass(frozen=True)
 class Case:
+    """One product under one question at one time, and the words for its answer."""
+
     product: Product
     name: str
     entry: Entry
@@ -66,19 +68,23 @@ class Case:
 
     @property
     def today(self) -> str:
+        """The day of the question, as the data writes days."""
         return self.at.date().isoformat()
 
     @property
     def label(self) -> str:
+        """The product in words."""
         words = [self.product.name, self.product.version]
         if self.product.distribution:
             words.append(f"({' '.join(filter(None, (self.product.distribution, self.product.revision)))})")
         return " ".join(filter(None, words))
 
     def passed(self, expected: str, observed: str) -> Ruling:
+        """The ruling that it holds."""
         return Ruling(verdict=PASS, expected=expected, observed=f"{self.label}: {observed}")
 
     def failed(self, expected: str, observed: str, candidates: Iterable[str] = ()) -> Ruling:
+        """The ruling that it does not hold."""
         return Ruling(
             verdict=FAIL,
             expected=expected,
@@ -89,6 +95,7 @@ class Case:
     def open(
         self, reason: Reason, expected: str, observed: str, candidates: Iterable[str] = (), step: str = ""
     ) -> Ruling:
+        """The ruling that it cannot be told, why, and what would settle it."""
         return Ruling(
             verdict=INCONCLUSIVE,
             reason=reason,
@@ -109,6 +116,7 @@ class Case:
         return f"give the package list of the host as evidence (`dpkg -l {binary}` or `rpm -q {binary}`)"
 
     def old(self, feed: str) -> str:
+        """How old a feed is, in words."""
         return f"the data on {feed} is {self.reference.age(feed, self.at)} days old"
 
 
@@ -120,10 +128,12 @@ _NEXT_STEPS = {
 
 
 def product_of(value: Product | Mapping[str, Any]) -> Product:
+    """The product that a recorded fact describes."""
     return value if isinstance(value, Product) else msgspec.convert(value, Product)
 
 
 def case_of(value: Product | Mapping[str, Any], reference: Reference, at: datetime) -> Case:
+    """What is asked about the product at `at`."""
     product = product_of(value)
     name = reference.canonical_name(product.name)
     entry = reference.entry(name)
@@ -153,7 +163,7 @@ def _distributed(product: Product, name: str, distribution: str, reference: Refe
     if not product.revision and any(
         reference.follows_upstream(source, release) for release, (source, _) in levels.items()
     ):
-        return Build("follows")
+        return Build("follows", note=f"a build of {product.distribution} whose release is not shown")
     shippers = tuple(
         release
         for release in reference.shippers(name, product.version)
@@ -177,6 +187,7 @@ def _newest_or_unseen(product: Product, name: str, entry: Entry, reference: Refe
 
 
 def order(entry: Entry, left: str, right: str) -> int:
+    """The order of two versions of a product, without the tail that its banner leaves out."""
     if entry.drop:
         left, right = re.sub(entry.drop, "", left), re.sub(entry.drop, "", right)
     return compare(left, right)
@@ -247,3 +258,17 @@ def repaired(case: Case, cve: str) -> bool | None:
 def bare(package_version: str) -> str:
     """A package version as a banner could show it: without epoch, and without the number of a rebuild."""
     return re.sub(r"\+b\d+$", "", package_version.split(":", 1)[-1])
+
+
+def releases_with(case: Case) -> tuple[str, ...]:
+    """The releases that a build which moves with upstream can be of: those that have come to its number."""
+    distribution = ANCESTOR.get(case.product.distribution, case.product.distribution)
+    names = [cycle.name for cycle in cycles_of(case)]
+    found = []
+    for release, (source, level) in case.reference.package_levels(case.name, distribution).items():
+        number = upstream(level.newest)
+        same_branch = not names or any(within(number, name) for name in names)
+        follows = case.reference.follows_upstream(source, release)
+        if follows and same_branch and compare(case.product.version, number) <= 0:
+            found.append(release)
+    return tuple(found)

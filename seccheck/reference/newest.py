@@ -9,13 +9,13 @@ from typing import Any
 
 from seccheck.model import Reason
 from seccheck.reference.case import (
-    ANCESTOR,
     Case,
     Ruling,
     bare,
     case_of,
     cycles_of,
     order,
+    releases_with,
     repaired,
     too_short,
 )
@@ -111,25 +111,20 @@ def _without_level(case: Case, expected: str, days: int, lacking: list[str]) -> 
 
 def _newest_followed(case: Case, expected: str, days: int) -> Ruling:
     """A build whose number is its level in some releases: judged in each release it can belong to."""
-    distribution = ANCESTOR.get(case.product.distribution, case.product.distribution)
-    branch = {cycle.name for cycle in cycles_of(case)}
+    levels = case.reference.package_levels(case.name)
     rulings = []
-    for release, (source, level) in case.reference.package_levels(case.name, distribution).items():
+    for release in releases_with(case):
+        _, level = levels[release]
         dated: dict[str, str] = {}
         for number, day, _ in (*level.history, (level.newest, level.newest_date, ())):
             known = dated.get(upstream(number))
             dated[upstream(number)] = min(known, day) if known and day else known or day
         standing = _stand(case.product.version, dated, compare)
-        same_branch = any(within(standing.newest, name) for name in branch) or not branch
-        if standing.beyond or not same_branch or not case.reference.follows_upstream(source, release):
-            continue
         rulings.append(_age(case, expected, days, standing, "debian", ()))
-    verdicts = {ruling.verdict for ruling in rulings}
-    if len(verdicts) == 1:
-        return rulings[0]
     if not rulings:
         return case.open(Reason.STALE, expected, f"newer than every package known; {case.old('debian')}")
-    return case.unseen(expected)
+    same = len({ruling.verdict for ruling in rulings}) == 1
+    return rulings[0] if same else case.unseen(expected)
 
 
 def _newest_release(case: Case, expected: str, days: int) -> Ruling:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from seccheck.model import Reason
-from seccheck.reference.case import Case, Ruling, case_of, cycles_of
+from seccheck.reference.case import Case, Ruling, case_of, cycles_of, releases_with
 from seccheck.reference.product import Product
 from seccheck.reference.snapshot import Cycle, Reference
 from seccheck.reference.versions import compare
@@ -30,6 +30,8 @@ def supported(product: Product | Mapping[str, Any], reference: Reference, at: da
         return case.open(Reason.UNDISCLOSED, expected, "no version is disclosed")
     if case.build.kind == "package":
         return _supported_release(case, expected)
+    if case.build.kind == "follows" and (ruling := _supported_followed(case, expected)):
+        return ruling
     states = [_state(case, cycle) for cycle in cycles_of(case)]
     observed = _branch_words(case)
     if all(state == "ended" for state in states) and states:
@@ -67,7 +69,9 @@ def _supported_release(case: Case, expected: str) -> Ruling:
 def _ended(case: Case, expected: str, observed: str) -> Ruling:
     if case.build.kind == "upstream":
         return case.failed(expected, observed)
-    if case.build.shippers and all(_past(case, release) for release in case.build.shippers):
+    if case.build.shippers and all(
+        _is_past(case, case.reference.support_ends(release, extended=True)) for release in case.build.shippers
+    ):
         shown = ", ".join(case.build.shippers)
         return case.failed(expected, f"{observed}, and so has every distribution known to ship it ({shown})")
     below = case.entry.unsupported_below
@@ -77,13 +81,28 @@ def _ended(case: Case, expected: str, observed: str) -> Ruling:
 
 
 def _maintained(case: Case, expected: str, observed: str) -> Ruling:
-    shippers = case.build.shippers
-    if case.build.kind == "distribution" and shippers and all(_past(case, release) for release in shippers):
-        return case.unseen(expected)
-    ends = [cycle.ended for cycle in cycles_of(case)]
-    if False in ends:
+    """A branch that upstream maintains: enough unless a distribution that has ended may have built it."""
+    if case.build.kind != "upstream":
+        ended = any(_is_past(case, case.reference.support_ends(release)) for release in case.build.shippers)
+        if ended or not case.build.shippers:
+            return case.unseen(expected)
+    if any(cycle.ended is False for cycle in cycles_of(case)):
         return _still_open(case, expected, observed)
     return case.passed(expected, observed)
+
+
+def _supported_followed(case: Case, expected: str) -> Ruling | None:
+    """A build whose number places it in some releases of its distribution, each maintained or not."""
+    releases = releases_with(case)
+    past = [release for release in releases if _is_past(case, case.reference.support_ends(release))]
+    shown = " or ".join(releases)
+    if not releases:
+        return None
+    if len(past) == len(releases):
+        return case.failed(expected, f"of {shown}, which is no longer maintained")
+    if past:
+        return case.unseen(expected)
+    return case.passed(expected, f"of {shown}, which is still maintained")
 
 
 def _still_open(case: Case, expected: str, observed: str) -> Ruling:
@@ -92,9 +111,7 @@ def _still_open(case: Case, expected: str, observed: str) -> Ruling:
     return case.passed(expected, observed)
 
 
-def _past(case: Case, release: str) -> bool:
-    """Whether even paid support of a distribution release is over."""
-    end = case.reference.support_ends(release, extended=True)
+def _is_past(case: Case, end: str | bool | None) -> bool:
     return end is True or (isinstance(end, str) and end <= case.today)
 
 

@@ -1,16 +1,179 @@
-"""The banner probe: how a service names itself (product, version, package revision) to anybody who connects."""
+"""The banner probe: how a service names itself (product, version, package revision) to anybody.
+
+One short conversation in the protocol of the declared service; of an unknown service the greeting is
+awaited, then one GET is sent, and what comes tells the protocol.
+"""
 
 from __future__ import annotations
 
-from seccheck.model import Reason
+import re
+from collections.abc import Callable
+
+from seccheck.model import Reason, safe_text
 from seccheck.probes import Endpoint, Probe, ProbeFailed
+from seccheck.probes.banner import stores, talk, web
 from seccheck.probes.banner.facts import BannerFacts, BannerParams
-from seccheck.scope import Context
+from seccheck.probes.banner.fingerprints import disclosed, on_windows, parse
+from seccheck.probes.banner.talk import Heard, dialled
+from seccheck.reference.product import Product
+from seccheck.scope import Connection, Context
+
+Talk = Callable[[Connection, Endpoint], Heard]
+_TALKS: dict[str, Talk] = {
+    "ssh": talk.ssh,
+    "smtp": talk.smtp,
+    "submission": talk.smtp,
+    "smtps": talk.smtp,
+    "imap": talk.imap,
+    "imaps": talk.imap,
+    "pop3": talk.pop3,
+    "pop3s": talk.pop3,
+    "ftp": talk.ftp,
+    "ftps": talk.ftp,
+    "telnet": talk.telnet,
+    "http": web.http,
+    "https": web.http,
+    "ldap": talk.silent,
+    "ldaps": talk.silent,
+    "dns": talk.dns,
+    "postgresql": stores.postgresql,
+    "mysql": stores.mysql,
+    "redis": stores.redis,
+    "mongodb": stores.mongodb,
+}
+_OVER_TLS = {"smtps", "imaps", "pop3s", "ftps", "https", "ldaps", "tls"}
+_KNOWN_BY = (
+    (re.compile(rb"SSH-", re.IGNORECASE), "ssh"),
+    (re.compile(rb"HTTP/1\.[01] "), "http"),
+    (re.compile(rb"220[ -][^\n]*(?:SMTP|Postfix|Exim|Sendmail)", re.IGNORECASE), "smtp"),
+    (re.compile(rb"220[ -]"), "ftp"),
+    (re.compile(rb"\* (?:OK|PREAUTH)"), "imap"),
+    (re.compile(rb"\+OK"), "pop3"),
+    (re.compile(rb"...\x00[\x0a\xff]", re.DOTALL), "mysql"),
+    (re.compile(rb"-(?:ERR|NOAUTH|DENIED|NOPERM) |\$\d+\r\n# Server"), "redis"),
+    (re.compile(rb"ERROR\r?\n"), "memcached"),
+    (re.compile(rb"It looks like you are trying to access MongoDB"), "mongodb"),
+    (re.compile(rb"\xff[\xfb-\xfe]"), "telnet"),
+)
+"""How a service of unknown protocol is known by its first bytes."""
+_PRIMARY = {"ssh", "server", "smtp", "ftp", "imap", "pop3", "telnet", "dns", "mysql"}
+"""Where a name that we do not know is still worth a line without a version."""
 
 
-def collect(endpoint: Endpoint, params: BannerParams, context: Context) -> BannerFacts:
+def collect(endpoint: Endpoint, _params: BannerParams, context: Context) -> BannerFacts:
     """The names that the service of `endpoint` gives itself."""
-    raise ProbeFailed(Reason.BUG, "not written yet")
+    talking = _TALKS.get(endpoint.service)
+    tls = endpoint.service in _OVER_TLS
+    if talking is None:
+        told = _guess(endpoint, context, tls=tls)
+    elif talking is stores.mongodb:
+        told = _mongodb(endpoint, context)
+    else:
+        told = _talk(talking, endpoint, context, tls=tls)
+    return facts(told)
 
 
-PROBE = Probe(id="banner", version=1, subject="name", params=BannerParams, facts=BannerFacts, collect=collect)
+def facts(told: Heard) -> BannerFacts:
+    """What was heard, as facts."""
+    products: list[Product] = []
+    tokens: list[str] = []
+    for source, text in told.texts:
+        for product in parse(source, text):
+            known = product.name != "unknown" or product.version or source in _PRIMARY
+            if known and not any(_same(product, other) for other in products):
+                products.append(product)
+        if told.discloses and source in _DISCLOSING:
+            tokens += [token for token in disclosed(source, text) if token not in tokens]
+    if any(product.os == "windows" for product in products):
+        products = [on_windows(product) for product in products]
+    open_store = told.unauthenticated
+    if any(product.name in {"elasticsearch", "opensearch"} and product.version for product in products):
+        open_store = True
+    return BannerFacts(
+        greeting=told.greeting,
+        products=tuple(products),
+        discloses=tuple(tokens),
+        unauthenticated=open_store,
+        plain_login=told.plain_login,
+        undecided=told.undecided,
+    )
+
+
+_DISCLOSING = {"server", "x-powered-by", "smtp", "ftp", "imap", "pop3", "mysql"}
+"""Where a version is disclosed without need (PAT-04)."""
+
+
+def _same(product: Product, other: Product) -> bool:
+    return (product.name, product.version) == (other.name, other.version) and product.name != "unknown"
+
+
+def _talk(talking: Talk, endpoint: Endpoint, context: Context, *, tls: bool) -> Heard:
+    with dialled(endpoint, context, tls=tls) as connection:
+        return talking(connection, endpoint)
+
+
+def _mongodb(endpoint: Endpoint, context: Context) -> Heard:
+    try:
+        return _talk(stores.mongodb, endpoint, context, tls=False)
+    except ProbeFailed as failure:
+        if failure.reason is not Reason.UNREACHABLE or "closed" not in failure.detail:
+            raise
+        return _talk(stores.mongodb_before_3_6, endpoint, context, tls=False)
+
+
+def _guess(endpoint: Endpoint, context: Context, *, tls: bool) -> Heard:
+    """A service of unknown protocol: its greeting, else its answer to one GET, else to Redis's INFO.
+
+    Redis and memcached hang up on the GET without a word; both answer the third question.
+    """
+    first = b""
+    try:
+        with dialled(endpoint, context, tls=tls, seconds=talk.QUIET) as connection:
+            first = connection.receive(4096)
+    except ProbeFailed as failure:
+        if failure.reason is not Reason.TIMEOUT:
+            raise
+    for question in (talk.http_request(endpoint), b"INFO server\r\n"):
+        if not first:
+            first = _ask(question, endpoint, context, tls=tls)
+    service = next((service for form, service in _KNOWN_BY if form.search(first[:512])), "")
+    if service == "mongodb" and not tls:
+        return _mongodb(endpoint, context)
+    talking = stores.memcached if service == "memcached" else _TALKS.get(service)
+    if talking is not None:
+        return _talk(talking, endpoint, context, tls=tls)
+    if not first:
+        raise ProbeFailed(Reason.UNREACHABLE, "the connection was closed without a word")
+    return Heard(safe_text(first))
+
+
+def _ask(question: bytes, endpoint: Endpoint, context: Context, *, tls: bool) -> bytes:
+    """What comes back; nothing where the service hangs up on a question it does not understand."""
+    with dialled(endpoint, context, tls=tls) as connection:
+        try:
+            connection.send(question)
+            return connection.receive(4096)
+        except ProbeFailed as failure:
+            if failure.reason is Reason.UNREACHABLE:
+                return b""
+            raise
+
+
+def _connections(endpoint: Endpoint, _params: BannerParams) -> int:
+    return 4 if endpoint.service not in _TALKS else 1
+
+
+def _seconds(endpoint: Endpoint, _params: BannerParams) -> float:
+    return 40.0 if endpoint.service not in _TALKS else 25.0
+
+
+PROBE = Probe(
+    id="banner",
+    version=1,
+    subject="name",
+    params=BannerParams,
+    facts=BannerFacts,
+    collect=collect,
+    connections=_connections,
+    seconds=_seconds,
+)

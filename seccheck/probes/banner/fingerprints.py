@@ -102,7 +102,7 @@ def _products(source: str, text: str) -> Iterator[Product]:
 
 
 def _product(form: _Form, found: re.Match[str], source: str, text: str) -> Product:
-    groups = {key: value or "" for key, value in found.groupdict().items()}
+    groups = {key: safe_text(value or "", 128) for key, value in found.groupdict().items()}
     revision = groups.get("revision", "").strip()
     marker = groups.get("distribution", "").strip().lower()
     distribution = DISTRIBUTIONS.get(marker, _slug(marker)) if marker else ""
