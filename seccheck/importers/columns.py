@@ -27,7 +27,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("number", "STT", "No.", ("TT", "Số thứ tự", "No", "#", "Number")),
+    Column("number", "STT", "No.", ("TT", "Số thứ tự", "No", "Number")),
     Column(
         "unit", "Đơn vị", "Unit",
         ("Đơn vị chủ quản", "Cơ quan chủ quản", "Chủ quản", "Chủ quản hệ thống", "Tên đơn vị", "Tên cơ quan",

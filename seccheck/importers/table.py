@@ -219,6 +219,7 @@ class _Reader:
             place = sheet.place(number, column)
             if re.fullmatch(r"#(REF|VALUE|NAME|N/A|DIV/0|NULL|NUM)[!?]?", text):
                 self._tell(number, place, f"expected a value, found the spreadsheet's error {text}")
+                named[name] = ("", place)
             elif name in named:
                 named[name] = (f"{named[name][0]}\n{text}", named[name][1])
             else:
@@ -265,6 +266,8 @@ class _Reader:
         self._add_targets(system, row)
 
     def _missing(self, row: _Row, header: Header, name: str) -> None:
+        if name in row.cells:
+            return  # an error of the spreadsheet, told already
         column = header.column_of(name)
         heading = BY_FIELD[name].heading
         if column:
