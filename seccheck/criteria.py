@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -302,6 +302,7 @@ def bundled_sets() -> list[str]:
     return sorted(path.stem for path in bundled("criteria").glob("*.yaml") if path.stem != "sources")
 
 
+@cache
 def load_sources() -> dict[str, Any]:
     """The legal and technical sources that a basis may cite, by key."""
     return dict(read_yaml(bundled("criteria") / "sources.yaml").data.get("sources", {}))
@@ -409,7 +410,7 @@ def _assemble(
             )
     compiled = []
     for identifier, choice in sorted(chosen.items()):
-        criterion, found = _compile(written[identifier], choice, probes)
+        criterion, found = _compile(written[identifier], choice, probes, load_sources())
         problems += found
         if criterion:
             compiled.append(criterion)
@@ -487,7 +488,7 @@ def _apply(
 
 
 def _compile(
-    written: _Written, choice: _Choice, probes: Mapping[str, Probe[Any, Any]]
+    written: _Written, choice: _Choice, probes: Mapping[str, Probe[Any, Any]], sources: Mapping[str, Any]
 ) -> tuple[Criterion | None, list[Problem]]:
     text = written.text
     parameters = {name: by_level({**text.parameters, **choice.parameters}[name]) for name in text.parameters}
@@ -500,7 +501,7 @@ def _compile(
     applies = applying.compile(text.applies_if, ("applies_if",)) if text.applies_if else None
     faults: list[Fault] = [*judging.faults, *applying.faults]
     problems += [written.problem(fault.path, fault.message, fault.hint) for fault in faults]
-    problems += _check_basis(written) + _check_examples(written) + _check_months(written, parameters)
+    problems += _check_basis(written, sources) + _check_examples(written) + _check_months(written, parameters)
     if problems:
         return None, problems
     return Criterion(
@@ -531,8 +532,7 @@ def _subject(
     return "domain" if "domain" in looks or "domain" in roots else "system"
 
 
-def _check_basis(written: _Written) -> list[Problem]:
-    sources = load_sources()
+def _check_basis(written: _Written, sources: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for index, basis in enumerate(written.text.basis):
         if basis.source not in sources:
@@ -644,9 +644,8 @@ def criteria_from_data(
             date.fromisoformat(entry["effective_from"]) if entry["effective_from"] else None,
             date.fromisoformat(entry["grace_until"]) if entry["grace_until"] else None,
         )
-        criterion, found = _compile(
-            _Written(text, Document.of(data, name), ("criteria", index)), choice, probes
-        )
+        written = _Written(text, Document.of(data, name), ("criteria", index))
+        criterion, found = _compile(written, choice, probes, data["sources"])
         problems += found
         if criterion:
             compiled.append(criterion)
@@ -670,7 +669,7 @@ def compile_alone(path: Path, probes: Mapping[str, Probe[Any, Any]]) -> list[Cri
     compiled: list[Criterion] = []
     problems: list[Problem] = []
     for written in read_criteria([path]).values():
-        criterion, found = _compile(written, _Choice(), probes)
+        criterion, found = _compile(written, _Choice(), probes, load_sources())
         problems += found
         if criterion:
             compiled.append(criterion)

@@ -6,6 +6,7 @@ import re
 import types
 import typing
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -30,6 +31,7 @@ def plain(kind: Any) -> Any:
     return kind
 
 
+@cache
 def fields(kind: Any) -> dict[str, Any]:
     """The facts inside a record type, by name; none for any other type."""
     return typing.get_type_hints(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else {}
