@@ -153,9 +153,6 @@ class _Bounded(io.RawIOBase):
                 name, "expected UTF-8, found UTF-16 or binary data", line=1, hint="save the file as UTF-8"
             )
 
-    def readable(self) -> bool:
-        return True
-
     def read(self, size: int = -1) -> bytes:
         data, self._head = self._head or self._stream.read(size), b""
         self._offset += len(self._chunk)

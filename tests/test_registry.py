@@ -15,6 +15,7 @@ from seccheck.registry import (
     AddressFacts,
     DomainFacts,
     Registry,
+    RegistryReader,
     SystemFacts,
     TargetFacts,
     address_facts,
@@ -488,6 +489,20 @@ def test_a_mistaken_registry_gives_no_system_after_the_mistake(load: Load) -> No
     with pytest.raises(InputError):
         given.extend(one.id for one in iter_systems("r.yaml"))
     assert given == ["a"]
+
+
+def test_the_head_comes_after_the_systems(load: Load) -> None:
+    load(FULL)
+
+    with pytest.raises(RuntimeError):
+        RegistryReader("r.yaml").registry(())
+
+
+def test_an_authorisation_may_hold_all_day(load: Load) -> None:
+    registry = load(HEAD + AUTHORISATION.replace("}}", "}, hours: ''}") + "systems: []\n")
+
+    assert registry.authorisation is not None
+    assert registry.authorisation.hours == ""
 
 
 def test_a_missing_file_is_told(load: Load) -> None:

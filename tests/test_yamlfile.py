@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from seccheck.errors import InputError, Problem
 from seccheck.model import Model, Text
@@ -336,6 +337,15 @@ class Outer(Model):
     said: str = Field(default="x", min_length=1)
     short: str = Field(default="x", max_length=5)
     code: str = Field(default="x", pattern="^x")
+    any: Any = None
+    version: Literal["v/1"] = "v/1"
+
+    @field_validator("any")
+    @classmethod
+    def _not_seven(cls, value: Any) -> Any:
+        if value == 7:
+            raise PydanticCustomError("seven", "Seven is refused")
+        return value
 
     @field_validator("said")
     @classmethod
@@ -416,7 +426,12 @@ def test_a_part_of_a_document_becomes_a_model() -> None:
         ("said: ''", 'said: expected text that is not empty, found ""'),
         ("said: no", "said: expected a yes\n  next: say yes"),
         ("said: never", "said: expected a yes by all means"),
-        ("short: abcdef", 'short: expected text of at most 5 characters'),
+        ("short: abcdef", "short: expected text of at most 5 characters"),
+        ("any: 7", "any: expected a value, found 7"),
+        ("version: v/2", 'version: expected "v/1", found "v/2"'),
+        ("version: [true]", 'version: expected "v/1", found a list'),
+        ("kind:", "kind: expected one of ministry, locality, found nothing"),
+        ("kind: true", "kind: expected one of ministry, locality, found true"),
         ("code: y", 'code: expected text like ^x, found "y"'),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -325,11 +326,30 @@ class _Reader:
             data["id"] = self._free_id(f"{data['unit']}-{_slug(data['name']['vi'])}"[:60].rstrip("-"))
         self._ids.setdefault(data["id"], row.place("id") or row.place("name_vi"))
         try:
-            validate(Document.of(data, self.name), System)
+            self._check_places(row, validate(Document.of(data, self.name), System))
         except InputError as error:
             for problem in error.problems:
                 place = row.place(re.split(r"[.\[]", problem.key)[0]) or row.sheet.place(row.number, 1)
                 self._tell(row.number, place, problem.message, problem.hint)
+
+    def _check_places(self, row: _Row, system: System) -> None:
+        """What the registry would refuse for where the targets are."""
+        networks = [ip_network(text) for text in self._head.get("networks", ())]
+        for address in system.addresses():
+            if networks and not any(ip_address(address) in network for network in networks):
+                place = row.place("address") or row.place("targets")
+                where = self._settings["networks"][1]
+                self._tell(
+                    row.number, place, f"expected an address inside the networks of {where}, found {address}"
+                )
+        named = next((one for one in system.targets if not one.literal_address and not one.loopback), None)
+        if system.fragile and named:
+            self._tell(
+                row.number,
+                row.place("fragile"),
+                f"expected an IP address for {named.host}, since it is fragile; found only a name",
+                f"fill in the column {BY_FIELD['address'].heading!r}",
+            )
 
     def _free_id(self, wanted: str) -> str:
         taken = {_slug(system.row.text("id")) for system in self._systems if system.row.text("id")}

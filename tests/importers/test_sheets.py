@@ -172,6 +172,19 @@ def test_of_a_formula_the_saved_value_is_read(tmp_path: Path) -> None:
     assert read_sheets(file)[0][0].cells == {1: {1: "ab"}}
 
 
+def test_numbers_are_whole_where_they_can_be(tmp_path: Path) -> None:
+    body = '<row r="1"><c r="A1"><v>3.0</v></c><c r="B1"><v>3.5</v></c><c r="C1"><v>443</v></c></row>'
+    file = repacked(workbook(tmp_path / "a.xlsx", ["x"]), sheet_xml(body))
+
+    assert read_sheets(file)[0][0].cells == {1: {1: "3", 2: "3.5", 3: "443"}}
+
+
+def test_columns_far_to_the_right_are_not_read(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", b"a" + b";" * 200 + b"b\n")
+
+    assert read_sheets(file)[0][0].cells == {1: {1: "a"}}
+
+
 def test_a_false_size_of_a_sheet_is_not_believed(tmp_path: Path) -> None:
     body = '<row r="7"><c r="C7"><v>5</v></c></row>'
     for dimension in ("A1", "A1:XFD1048576"):

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from seccheck.errors import InputError
@@ -34,7 +36,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def as_csv(rows: list[list[str]], delimiter: str = ";", encoding: str = "utf-8-sig") -> Path:
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter).writerows(rows)
-    Path("a.csv").write_bytes(text.getvalue().encode(encoding))
+    Path("a.csv").write_bytes(text.getvalue().encode(encoding, "replace"))
     return Path("a.csv")
 
 
@@ -390,10 +392,27 @@ def test_twice_the_same_id_is_told() -> None:
     ]
 
 
-def test_fragile_systems_need_addresses_only_where_they_are_scanned() -> None:
-    (system,) = loaded(as_csv([[*HEAD, "Fragile"], [*ROW, "", "", "203.0.113.7", "có"]])).systems
+def test_a_fragile_system_needs_addresses() -> None:
+    header = [*HEAD, "Fragile"]
+
+    (system,) = loaded(as_csv([header, [*ROW, "", "", "203.0.113.7", "có"]])).systems
 
     assert system.fragile
+    assert mistakes(as_csv([header, [*ROW, "", "", "", "có"]])) == [
+        (
+            "a.csv:2: H2: expected an IP address for a.vn, since it is fragile; found only a name\n"
+            "  next: fill in the column 'Địa chỉ IP / IP address'"
+        )
+    ]
+
+
+def test_an_address_outside_the_networks_is_told() -> None:
+    rows = [["Networks", "203.0.113.0/24"], HEAD, [*ROW, "", "", "203.0.114.7"], [*ROW[:3], "198.51.100.1"]]
+
+    assert mistakes(as_csv(rows)) == [
+        "a.csv:3: G3: expected an address inside the networks of B1, found 203.0.114.7",
+        "a.csv:4: D4: expected an address inside the networks of B1, found 198.51.100.1",
+    ]
 
 
 def test_a_missing_column_is_told_once() -> None:
@@ -421,3 +440,23 @@ def test_a_mistake_that_only_the_registry_sees_is_told_with_its_cell() -> None:
     rows = [[*HEAD, "Operated by"], [*ROW, "", "", "", "x" * 501]]
 
     assert mistakes(as_csv(rows)) == ["a.csv:2: H2: expected text of at most 500 characters"]
+
+
+_WORDS = st.sampled_from(
+    ["moh", "Hà Nội", "3", "cấp 2", "a.vn", "https://b.vn:8443/x", "203.0.113.7", "::1", "ssh", "22; 443",
+     "x y", "true", "- a", "{b: c}", "'", '"', "#", "&a", "có", "", "", "", "Ví dụ", "1"]
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(_WORDS | st.text(max_size=8), max_size=9), max_size=5))
+def test_any_table_is_refused_or_becomes_a_registry(rows: list[list[str]]) -> None:
+    header = [*HEAD, "Fragile", "Approved ports"]
+    path = as_csv([["Networks", "203.0.113.0/24"], header, *rows], encoding="utf-16")
+
+    try:
+        text = import_table(path)
+    except InputError:
+        return
+    Path("r.yaml").write_text(text, encoding="utf-8")
+    assert load_registry("r.yaml", authorised=False).systems
