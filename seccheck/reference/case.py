@@ -188,9 +188,11 @@ def _newest_or_unseen(product: Product, name: str, entry: Entry, reference: Refe
 
 def order(entry: Entry, left: str, right: str) -> int:
     """The order of two versions of a product, without the tail that its banner leaves out."""
-    if entry.drop:
-        left, right = re.sub(entry.drop, "", left), re.sub(entry.drop, "", right)
-    return compare(left, right)
+    return compare(_without_tail(entry, left), _without_tail(entry, right))
+
+
+def _without_tail(entry: Entry, version: str) -> str:
+    return re.sub(entry.drop, "", version) if entry.drop else version
 
 
 def release_of(product: Product, name: str, reference: Reference) -> str:
@@ -233,12 +235,11 @@ def cycles_of(case: Case) -> tuple[Cycle, ...]:
 
 
 def too_short(case: Case) -> bool:
-    """Whether the version names a branch rather than a release (`Apache/2.4`)."""
-    numbers = case.reference.numbers(case.name)
-    version = case.product.version
-    if not numbers or any(order(case.entry, number, version) == 0 for number in numbers):
-        return False
-    return any(within(number, version) for number in numbers)
+    """Whether the version names a branch rather than a release (`Apache/2.4`): every release is longer."""
+    version = _without_tail(case.entry, case.product.version)
+    releases = [_without_tail(case.entry, number) for number in case.reference.numbers(case.name)]
+    lengths = [len(parts(number)) for number in releases if within(number, version)]
+    return bool(lengths) and len(parts(version)) < min(lengths)
 
 
 def repaired(case: Case, cve: str) -> bool | None:
