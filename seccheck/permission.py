@@ -98,6 +98,20 @@ def parse_address(text: str) -> IPAddress:
     return address
 
 
+@lru_cache(maxsize=16)
+def _by_prefix(permissions: tuple[Permission, ...]) -> dict[tuple[int, int], dict[int, Permission]]:
+    """The permissions by version and prefix length, the narrowest first, then by network number.
+
+    A registry without `networks` gives one for each address: ten thousand are not gone through one by one.
+    """
+    found: dict[tuple[int, int], dict[int, Permission]] = {}
+    for permission in permissions:
+        network = ipaddress.ip_network(permission.network)
+        number = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+        found.setdefault((network.version, network.prefixlen), {}).setdefault(number, permission)
+    return dict(sorted(found.items(), key=lambda item: -item[0][1]))
+
+
 @lru_cache(maxsize=65536)
 def permission_for(scope: Scope, address: str) -> Permission | None:
     """The permission that covers `address`, or None when it is out of scope."""
@@ -105,13 +119,9 @@ def permission_for(scope: Scope, address: str) -> Permission | None:
         wanted = parse_address(address)
     except ValueError:
         return None
-    best: tuple[int, Permission] | None = None
-    for permission in scope.permissions:
-        network = ipaddress.ip_network(permission.network)
-        if (
-            wanted.version == network.version
-            and wanted in network
-            and (not best or network.prefixlen > best[0])
-        ):
-            best = (network.prefixlen, permission)
-    return best[1] if best else None
+    for (version, length), permissions in _by_prefix(scope.permissions).items():
+        if version == wanted.version:
+            number = int(wanted) >> (wanted.max_prefixlen - length)
+            if number in permissions:
+                return permissions[number]
+    return None
