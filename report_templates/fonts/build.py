@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script beside its data
 """Make the two embedded faces from the full Be Vietnam Pro TrueType files (not run by seccheck itself).
 
-    python build.py FOLDER_WITH_TTF        # needs fonttools and brotli; README.md says where the files are from
+    python build.py FOLDER_WITH_TTF     # needs fonttools and brotli; README.md says where the files are from
 
 Keeps Latin, Vietnamese and the signs the report uses, drops hinting, and adds what the family lacks: tabular
 figures (`tnum`), so that columns of numbers line up.

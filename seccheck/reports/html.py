@@ -16,8 +16,10 @@ from pathlib import Path
 from seccheck.errors import SeccheckError
 from seccheck.reports import Options, Report
 from seccheck.reports.overview import Overview, Row
+from seccheck.reports.pages import Pages
 from seccheck.reports.run import RunFolder
-from seccheck.reports.site import Links, Page, Site
+from seccheck.reports.site import Page, Site, system_key
+from seccheck.reports.system_page import SystemPages
 
 CHUNK = 50
 FEW = 4 * CHUNK
@@ -48,10 +50,10 @@ def _write(site: Site, folder: Path) -> None:
     (folder / "assets").mkdir(parents=True)
     (folder / "assets/report.css").write_text(site.style, "utf-8")
     rows = site.overview.rows
-    for path in {(folder / site.path(Links().key(row))).parent for row in rows}:
+    for path in {(folder / site.path(system_key(row))).parent for row in rows}:
         path.mkdir(parents=True, exist_ok=True)
     site.overview.run.journal_index  # noqa: B018 - read once, before the processes part
-    pages = list(site.pages())
+    pages = list(Pages(site).all())
     jobs: list[Page | list[Row]] = [*pages]
     jobs += [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     for page in pages:
@@ -65,6 +67,7 @@ class _Writer:
     def __init__(self, site: Site, folder: Path) -> None:
         self.site = site
         self.folder = folder
+        self.systems = SystemPages(site)
 
     def __call__(self, job: Page | list[Row]) -> None:
         if isinstance(job, Page):
@@ -73,7 +76,8 @@ class _Writer:
         reader = self.site.overview.run.reader()
         try:
             for row in job:
-                self._put(Links().key(row), self.site.render_system(row, reader))
+                page = self.systems.page(row, reader)
+                self._put(page.key, self.site.render(page))
         finally:
             reader.close()
 

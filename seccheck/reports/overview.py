@@ -1,4 +1,4 @@
-"""What a reader may see of a run, counted in one pass: systems, units, criteria, coverage, change, ways up.
+"""What a reader may see of a run, counted in one pass: systems, units, criteria, coverage.
 
 Every number in every report comes from here, and everything here from the lines of `results.json`.
 """
@@ -6,18 +6,20 @@ Every number in every report comes from here, and everything here from the lines
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from seccheck.errors import SeccheckError
-from seccheck.model import Status, Verdict
+from seccheck.model import Status
 from seccheck.reports import Options
+from seccheck.reports.counts import RANK, Counts, VerdictCounts
 from seccheck.reports.run import (
     CriterionEntry,
     Finding,
     FindingHead,
-    Name,
     RunFolder,
     SystemEntry,
     SystemHead,
@@ -25,24 +27,25 @@ from seccheck.reports.run import (
     UnitEntry,
     check_id,
 )
+from seccheck.reports.ways import Step, way_up
 
-VERDICTS = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WAIVED, Verdict.PASS, Verdict.NOT_APPLICABLE)
-"""Worst first: a system counts under a criterion by its worst target."""
-RANK = {verdict.value: rank for rank, verdict in enumerate(VERDICTS)}
-STATUSES = (Status.MEETS, Status.DOES_NOT_MEET, Status.NOT_CONCLUDED, Status.UNASSESSED)
+RANK_WAIVED = RANK["waived"]
 KINDS = ("ministry", "locality", "enterprise", "other")
 SEVERITIES = ("critical", "high", "medium", "low")
+LIST_PASSES = 500
+"""Up to this many systems, those that pass a criterion are kept and listed as well."""
 DOCUMENT_REASONS = ("undisclosed", "backport-possible")
 """What no probe can decide, and a document could (contract: "needs a document")."""
 
 
 class Blocker(NamedTuple):
-    """A counted criterion that keeps a system from meeting all, by its worst target."""
+    """A criterion that is not passed, by the worst target of a system."""
 
     criterion: str
     verdict: str
     target: str | None
     reason: str | None
+    counted: bool
 
 
 @dataclass(slots=True)
@@ -56,120 +59,40 @@ class Row:
     offset: int
     length: int
     blockers: tuple[Blocker, ...]
+    """Counted criteria that fail or are not concluded."""
     advised: tuple[Blocker, ...]
+    """What fails or is not concluded without counting."""
     waived: tuple[Blocker, ...]
-
-
-@dataclass
-class Counts:
-    """How many systems have each status."""
-
-    meets: int = 0
-    does_not_meet: int = 0
-    not_concluded: int = 0
-    unassessed: int = 0
-    with_waivers: int = 0
-
-    def add(self, row: Row) -> None:
-        """Count one system."""
-        name = row.status.value.replace("-", "_")
-        setattr(self, name, getattr(self, name) + 1)
-        self.with_waivers += bool(row.waived)
+    """Criteria that a waiver covers."""
 
     @property
-    def reported(self) -> int:
-        """All systems."""
-        return self.meets + self.does_not_meet + self.not_concluded + self.unassessed
+    def has_work(self) -> bool:
+        """Whether there is anything to say beyond that it passes."""
+        return bool(self.blockers or self.advised or self.waived)
 
     @property
-    def best(self) -> int:
-        """How many would meet all if everything undecided turned out well."""
-        return self.meets + self.not_concluded
-
-    @property
-    def rest(self) -> int:
-        """All that do not meet, whatever the cause."""
-        return self.reported - self.meets
-
-    @property
-    def parts(self) -> list[tuple[Status, int]]:
-        """Each status with its number, in reading order."""
-        return [(status, getattr(self, status.value.replace("-", "_"))) for status in STATUSES]
+    def meets_by_waiver(self) -> bool:
+        """Whether it would not meet all criteria without a waiver."""
+        return self.status is Status.MEETS and any(one.counted for one in self.waived)
 
 
-@dataclass
-class VerdictCounts:
-    """How many systems have each verdict under one criterion."""
-
-    numbers: list[int] = field(default_factory=lambda: [0] * len(VERDICTS))
-
-    def of(self, verdict: str) -> int:
-        """The number of systems with `verdict`."""
-        return self.numbers[RANK[verdict]]
-
-    @property
-    def applicable(self) -> int:
-        """The systems it was judged for."""
-        return sum(self.numbers) - self.numbers[RANK["not-applicable"]]
-
-    @property
-    def parts(self) -> list[tuple[str, int]]:
-        """Each verdict with its number, in reading order."""
-        return [(one, self.of(one)) for one in ("pass", "fail", "inconclusive", "waived", "not-applicable")]
-
-    @property
-    def open(self) -> int:
-        """Failed or not concluded."""
-        return self.numbers[RANK["fail"]] + self.numbers[RANK["inconclusive"]]
-
-
-class Step(NamedTuple):
-    """One step of the way up: what to mend or make clear, and the figure before and after."""
-
-    criteria: tuple[tuple[str, str], ...]
-    """(criterion, "fail" or "inconclusive")."""
-    before: int
-    after: int
-    systems: tuple[Row, ...]
-    """The systems that then meet all criteria."""
-    touched: int
-    """All systems that have one of these findings."""
-    units: int
-    """The units of those systems."""
-
-
-@dataclass
+@dataclass(frozen=True)
 class Coverage:
     """Which units of one kind have reported."""
 
     kind: str
-    reported: int
-    total: int
+    units: list[UnitEntry]
     missing: list[UnitEntry]
 
+    @property
+    def total(self) -> int:
+        """All units of the kind."""
+        return len(self.units)
 
-@dataclass
-class Change:
-    """What changed since an earlier run, by system."""
-
-    scan_id: str
-    finished: str
-    meets: int
-    reported: int
-    improved: list[Row]
-    regressed: list[Row]
-    new: list[Row]
-    gone: list[str]
-    same_criteria: bool
-
-
-class Point(NamedTuple):
-    """One run of the trend."""
-
-    scan_id: str
-    finished: str
-    meets: int
-    reported: int
+    @property
+    def reported(self) -> int:
+        """Those with a registered system."""
+        return len(self.units) - len(self.missing)
 
 
 class Overview:
@@ -179,16 +102,9 @@ class Overview:
         self.run = run
         self.options = options
         self.scan = run.scan
-        self.systems: dict[str, SystemEntry] = {
-            system.id: system
-            for system in run.registry.systems
-            if not options.unit or system.unit == options.unit
-        }
         self.units: dict[str, UnitEntry] = {
-            unit.id: unit
-            for unit in run.registry.units
-            if not options.unit or unit.id == options.unit
-        }  # fmt: skip
+            unit.id: unit for unit in run.registry.units if options.unit in {"", unit.id}
+        }
         if options.unit and options.unit not in self.units:
             raise SeccheckError(
                 f"the run has no unit {options.unit!r}",
@@ -196,6 +112,11 @@ class Overview:
             )
         for unit in self.units:
             check_id(unit, run.path / "inputs/registry.json")
+        self.systems: dict[str, SystemEntry] = {
+            system.id: _published(system) if options.public else system
+            for system in run.registry.systems
+            if options.unit in {"", system.unit}
+        }
         self.criteria: dict[str, CriterionEntry] = {one.id: one for one in run.criteria.criteria}
         self.rows: list[Row] = []
         self.counts = Counts()
@@ -208,32 +129,38 @@ class Overview:
         self.by_criterion_level: dict[tuple[str, int], VerdictCounts] = defaultdict(VerdictCounts)
         self.by_criterion_kind: dict[tuple[str, str], VerdictCounts] = defaultdict(VerdictCounts)
         self.by_criterion_unit: dict[tuple[str, str], VerdictCounts] = defaultdict(VerdictCounts)
+        self.passes: dict[str, list[str]] = defaultdict(list)
+        """The systems that pass each criterion, in a run of moderate size."""
+        self.few = len(self.systems) <= LIST_PASSES
+        groups: dict[tuple[int, str], Counter[tuple[str, int]]] = defaultdict(Counter)
         for offset, length, head in run.heads():
-            if not options.unit or head.unit == options.unit:
-                self._add(offset, length, head)
+            if options.unit in {"", head.unit}:
+                self._add(offset, length, head, groups)
+        self._fold(groups)
         self.rows_by_id = {row.id: row for row in self.rows}
+        self.reporting = run.reporting | self.by_unit.keys()
 
-    def _add(self, offset: int, length: int, head: SystemHead) -> None:
-        counted: dict[str, tuple[int, FindingHead]] = {}
-        advised: dict[str, tuple[int, FindingHead]] = {}
+    def _add(
+        self,
+        offset: int,
+        length: int,
+        head: SystemHead,
+        groups: dict[tuple[int, str], Counter[tuple[str, int]]],
+    ) -> None:
+        """Count one system. Runs for every finding of the run, so it does little for each."""
+        worst: dict[str, int] = {}
+        unfit: list[FindingHead] = []
         for finding in head.findings:
             rank = RANK[finding.verdict]
-            worst = counted if finding.counted else advised
-            seen = worst.get(finding.criterion)
-            if seen is None or rank < seen[0]:
-                worst[finding.criterion] = rank, finding
+            if rank <= RANK_WAIVED:
+                unfit.append(finding)
+            if worst.get(finding.criterion, 9) > rank:
+                worst[finding.criterion] = rank
         unit = self.units.get(head.unit)
         kind = unit.kind if unit else "other"
-        for criterion in counted | advised:
-            rank = min(worst[criterion][0] for worst in (counted, advised) if criterion in worst)
-            self.by_criterion.setdefault(criterion, VerdictCounts()).numbers[rank] += 1
-            self.by_criterion_level[criterion, head.level].numbers[rank] += 1
-            self.by_criterion_kind[criterion, kind].numbers[rank] += 1
-            if rank <= RANK["inconclusive"]:
-                self.by_criterion_unit[criterion, head.unit].numbers[rank] += 1
-        blockers = _blockers(counted, "fail", "inconclusive")
-        for one in blockers:
-            self.blocking[one.criterion].numbers[RANK[one.verdict]] += 1
+        groups[head.level, kind].update(worst.items())
+        counted = _worst(one for one in unfit if one.counted)
+        advised = _worst(one for one in unfit if not one.counted)
         row = Row(
             id=head.id,
             unit=head.unit,
@@ -241,15 +168,29 @@ class Overview:
             status=Status(head.status),
             offset=offset,
             length=length,
-            blockers=blockers,
-            advised=_blockers(advised, "fail", "inconclusive"),
-            waived=_blockers(counted | advised, "waived"),
+            blockers=tuple(one for one in counted if one.verdict != "waived"),
+            advised=tuple(one for one in advised if one.verdict != "waived"),
+            waived=tuple(one for one in (*counted, *advised) if one.verdict == "waived"),
         )
         self.rows.append(row)
-        self.counts.add(row)
-        self.by_unit[head.unit].add(row)
-        self.by_level[head.level].add(row)
-        self.by_kind[kind].add(row)
+        for counts in (self.counts, self.by_unit[row.unit], self.by_level[row.level], self.by_kind[kind]):
+            counts.add(row.status, waived=row.meets_by_waiver)
+        for one in row.blockers:
+            self.blocking[one.criterion].numbers[RANK[one.verdict]] += 1
+        for criterion in {one.criterion for one in (*row.blockers, *row.advised)}:
+            self.by_criterion_unit[criterion, row.unit].numbers[worst[criterion]] += 1
+        if self.few:
+            for criterion, rank in worst.items():
+                if rank == RANK["pass"]:
+                    self.passes[criterion].append(head.id)
+
+    def _fold(self, groups: dict[tuple[int, str], Counter[tuple[str, int]]]) -> None:
+        """Add up the verdicts of all systems by criterion, by level and by kind of unit."""
+        for (level, kind), counter in groups.items():
+            for (criterion, rank), number in counter.items():
+                self.by_criterion.setdefault(criterion, VerdictCounts()).numbers[rank] += number
+                self.by_criterion_level[criterion, level].numbers[rank] += number
+                self.by_criterion_kind[criterion, kind].numbers[rank] += number
 
     # ------------------------------------------------------------------------------------------ names
 
@@ -265,52 +206,51 @@ class Overview:
 
     def registry_name(self, language: str) -> str:
         """The name of the review."""
-        name: Name = self.run.registry.name
-        return name.get(language) or self.scan.id
+        return self.run.registry.name.get(language) or self.scan.id
 
     # ------------------------------------------------------------------------------------------ lists
 
     def of_unit(self, unit: str) -> list[Row]:
         """The systems of a unit, those that ask for work first."""
-        return sorted((row for row in self.rows if row.unit == unit), key=_work_first)
+        return sorted(self._rows_by_unit().get(unit, []), key=_work_first)
+
+    def _rows_by_unit(self) -> dict[str, list[Row]]:
+        if not hasattr(self, "_grouped"):
+            self._grouped: dict[str, list[Row]] = defaultdict(list)
+            for row in self.rows:
+                self._grouped[row.unit].append(row)
+        return self._grouped
 
     def with_status(self, status: Status | None) -> list[Row]:
         """The systems with a status (all when None), by unit and id."""
-        return sorted(
-            (row for row in self.rows if status is None or row.status is status),
-            key=lambda row: (row.unit, row.id),
-        )
+        rows = (row for row in self.rows if status is None or row.status is status)
+        return sorted(rows, key=lambda row: (row.unit, row.id))
+
+    def with_waiver(self) -> list[Row]:
+        """The systems that meet all criteria under a waiver."""
+        return [row for row in self.with_status(Status.MEETS) if row.meets_by_waiver]
 
     def kinds(self) -> list[str]:
         """The kinds of unit that occur, in reading order."""
         present = {unit.kind for unit in self.units.values()}
         return [kind for kind in KINDS if kind in present] + sorted(present - set(KINDS))
 
-    def units_of(self, kind: str) -> list[UnitEntry]:
-        """The units of a kind, in the order of the list they come from."""
-        return [unit for unit in self.units.values() if unit.kind == kind]
-
     def coverage(self) -> list[Coverage]:
-        """Which units have reported, by kind; units outside the usual kinds only when they reported."""
+        """Which units have reported, by kind; other bodies owe no report and stand in only when they did."""
         rows = []
         for kind in self.kinds():
-            units = self.units_of(kind)
-            missing = [unit for unit in units if unit.id not in self.by_unit]
-            if kind == "other" and len(missing) == len(units):
-                continue
-            rows.append(Coverage(kind, len(units) - len(missing), len(units), missing))
+            units = [unit for unit in self.units.values() if unit.kind == kind]
+            missing = [unit for unit in units if unit.id not in self.reporting]
+            if kind != "other" or len(missing) < len(units):
+                rows.append(Coverage(kind, units, missing))
         return rows
 
     def open_criteria(self) -> list[str]:
         """The criteria that hold systems back, most failures first; advised ones hold nothing back."""
-        order = list(self.criteria)
+        order = {one: place for place, one in enumerate(self.criteria)}
         return sorted(
-            (one for one, number in self.blocking.items() if number.open),
-            key=lambda one: (
-                -self.blocking[one].of("fail"),
-                -self.blocking[one].open,
-                order.index(one) if one in self.criteria else len(order),
-            ),
+            self.blocking,
+            key=lambda one: (-self.blocking[one].of("fail"), -self.blocking[one].open, order.get(one, 0)),
         )
 
     def severity(self, criterion: str) -> int:
@@ -318,104 +258,38 @@ class Overview:
         entry = self.criteria.get(criterion)
         return SEVERITIES.index(entry.severity) if entry and entry.severity in SEVERITIES else 9
 
-    # ------------------------------------------------------------------------------------------ ways up
-
     def way_up(self, unit: str = "") -> list[Step]:
-        """Which repairs, in which order, bring most systems to meet all criteria.
-
-        Systems that are one criterion away come first; among equals the repair that serves most systems.
-        """
-        rows = [row for row in self.rows if row.blockers and (not unit or row.unit == unit)]
-        figure = (self.by_unit[unit] if unit else self.counts).meets
-        left = {row.id: frozenset((one.criterion, one.verdict) for one in row.blockers) for row in rows}
-        by_id = {row.id: row for row in rows}
-        touched: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for row in rows:
-            for one in row.blockers:
-                touched[one.criterion, one.verdict].add(row.id)
-        steps: list[Step] = []
-        while left:
-            nearest = min(map(len, left.values()))
-            choices = Counter(lacks for lacks in left.values() if len(lacks) == nearest)
-            best = min(choices, key=lambda lacks: (-choices[lacks], self._grave(lacks), sorted(lacks)))
-            gained = [by_id[name] for name, lacks in left.items() if lacks <= best]
-            affected = set().union(*(touched[one] for one in best))
-            steps.append(
-                Step(
-                    criteria=tuple(sorted(best, key=lambda one: (self.severity(one[0]), one))),
-                    before=figure,
-                    after=figure + len(gained),
-                    systems=tuple(sorted(gained, key=lambda row: row.id)),
-                    touched=len(affected),
-                    units=len({by_id[name].unit for name in affected}),
-                )
-            )
-            figure += len(gained)
-            left = {name: lacks - best for name, lacks in left.items() if not lacks <= best}
-        return steps
-
-    def _grave(self, lacks: frozenset[tuple[str, str]]) -> int:
-        return min(self.severity(criterion) for criterion, _ in lacks)
-
-    # ------------------------------------------------------------------------------------------ time
-
-    def change(self) -> Change | None:
-        """What changed since the last of the earlier runs, or None when none was named."""
-        if not self.options.previous:
-            return None
-        earlier = RunFolder(self.options.previous[-1])
-        before = {
-            head.id: head.status
-            for _, _, head in earlier.heads()
-            if not self.options.unit or head.unit == self.options.unit
-        }
-        improved, regressed, new = [], [], []
-        for row in self.rows:
-            status = before.get(row.id)
-            if status is None:
-                new.append(row)
-            elif row.status is Status.MEETS and status != Status.MEETS:
-                improved.append(row)
-            elif row.status is not Status.MEETS and status == Status.MEETS:
-                regressed.append(row)
-        return Change(
-            scan_id=earlier.scan.id,
-            finished=earlier.scan.finished,
-            meets=sum(status == Status.MEETS for status in before.values()),
-            reported=len(before),
-            improved=improved,
-            regressed=regressed,
-            new=new,
-            gone=sorted(before.keys() - self.rows_by_id.keys()),
-            same_criteria=earlier.scan.criteria.digest == self.scan.criteria.digest,
+        """The shortest way up, of all systems or of one unit's."""
+        rows = self.of_unit(unit) if unit else self.rows
+        figure = self.by_unit[unit].meets if unit in self.by_unit else 0 if unit else self.counts.meets
+        lacking = (
+            (row.id, row.unit, frozenset((one.criterion, one.verdict) for one in row.blockers))
+            for row in rows
+            if row.blockers
         )
-
-    def trend(self) -> list[Point]:
-        """The figure of every earlier run and of this one, oldest first."""
-        points = [self._point(path) for path in self.options.previous]
-        points.append(Point(self.scan.id, self.scan.finished, self.counts.meets, self.counts.reported))
-        return sorted(points, key=lambda point: point.finished)
-
-    def _point(self, path: Path) -> Point:
-        run = RunFolder(path)
-        if not self.options.unit:
-            systems = run.tally["systems"]
-            return Point(run.scan.id, run.scan.finished, systems["meets"], systems["reported"])
-        statuses = [head.status for _, _, head in run.heads() if head.unit == self.options.unit]
-        return Point(run.scan.id, run.scan.finished, statuses.count(Status.MEETS), len(statuses))
+        return way_up(lacking, figure, self.severity)
 
 
-def _blockers(worst: dict[str, tuple[int, FindingHead]], *verdicts: str) -> tuple[Blocker, ...]:
-    return tuple(
-        Blocker(one.criterion, one.verdict, one.target, one.reason)
-        for _, one in worst.values()
-        if one.verdict in verdicts
-    )
+def _worst(findings: Iterable[FindingHead]) -> list[Blocker]:
+    """The worst finding of each criterion."""
+    worst: dict[str, FindingHead] = {}
+    for one in findings:
+        seen = worst.get(one.criterion)
+        if seen is None or RANK[one.verdict] < RANK[seen.verdict]:
+            worst[one.criterion] = one
+    return [
+        Blocker(one.criterion, one.verdict, one.target, one.reason, one.counted) for one in worst.values()
+    ]
 
 
 def _work_first(row: Row) -> tuple[int, int, str]:
     order = (Status.DOES_NOT_MEET, Status.NOT_CONCLUDED, Status.UNASSESSED, Status.MEETS)
     return order.index(row.status), -len(row.blockers), row.id
+
+
+def _published(system: SystemEntry) -> SystemEntry:
+    """A system's entry as the public may see it."""
+    return SystemEntry(id=system.id, unit=system.unit, name=system.name, level=system.level)
 
 
 def redacted(system: SystemResult) -> SystemResult:
@@ -437,6 +311,4 @@ def redacted(system: SystemResult) -> SystemResult:
         )
         for one in worst.values()
     )
-    return SystemResult(
-        id=system.id, unit=system.unit, level=system.level, status=system.status, findings=findings
-    )
+    return msgspec.structs.replace(system, findings=findings)  # type: ignore[type-var]

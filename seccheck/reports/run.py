@@ -98,7 +98,13 @@ class BasisEntry(Record):
     kind: str
     source: str
     clause: str = ""
-    note: str | None = ""
+    note: Any = ""
+
+    def remark(self, language: str) -> str:
+        """Its note; some are in both languages, some in one."""
+        if isinstance(self.note, dict):
+            return str(self.note.get(language) or "")
+        return self.note or ""
 
 
 class SourceEntry(Record):
@@ -182,8 +188,8 @@ class Selection(Record):
     """What the run was narrowed to."""
 
     profile: str = ""
-    select: str | None = None
-    systems: Any = None
+    systems: int = 0
+    systems_of: int = 0
     criteria: int = 0
     of: int = 0
 
@@ -191,6 +197,11 @@ class Selection(Record):
     def narrowed(self) -> bool:
         """Whether fewer criteria were applied than the set has."""
         return self.criteria < self.of
+
+    @property
+    def partial(self) -> bool:
+        """Whether fewer systems were looked at than are registered."""
+        return self.systems < self.systems_of
 
 
 class ScanCriteria(Record):
@@ -205,7 +216,6 @@ class ScanCriteria(Record):
 class ScanRegistry(Record):
     """The registry a scan names in its results."""
 
-    name: Any = None
     digest: str = ""
 
 
@@ -225,6 +235,13 @@ class Scan(Record):
     reference: Any = None
 
 
+class RunInfo(Record):
+    """`inputs/run.json`, as far as reports need it."""
+
+    reporting: tuple[str, ...] = ()
+    """The units that have registered systems, whether or not this run looked at them."""
+
+
 class Summary(Record):
     """`summary.json`: everything of the results but the systems."""
 
@@ -236,8 +253,9 @@ class Evidence(Record):
     """What was expected of one fact, and what was seen."""
 
     fact: str = ""
-    expected: Any = ""
-    observed: Any = ""
+    operator: str = ""
+    expected: str = ""
+    observed: str = ""
     verdict: str = ""
 
 
@@ -263,6 +281,7 @@ class Finding(Record):
     decided_by: str = "probe"
     evidence: tuple[Evidence, ...] = ()
     evidence_omitted: int = 0
+    detail: str = ""
     observations: tuple[str, ...] = ()
     waiver: WaiverNote | None = None
     fingerprint: str = ""
@@ -353,6 +372,13 @@ class RunFolder:
         for criterion in criteria.criteria:
             check_id(criterion.id, self.path / "inputs/criteria.json")
         return criteria
+
+    @cached_property
+    def reporting(self) -> frozenset[str]:
+        """The units that have registered systems, whether or not this run looked at them."""
+        if not (self.path / "inputs/run.json").is_file():
+            return frozenset()
+        return frozenset(self._read("inputs/run.json", RunInfo).reporting)
 
     @cached_property
     def results_digest(self) -> str:

@@ -1,45 +1,40 @@
-"""What the page of one system says: each finding with what was expected, seen, when, and what to do about it."""
+"""What the page of a system says: each finding, what was expected and seen, when, and what to do."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 from markupsafe import Markup, escape
 
-from seccheck.reports.overview import Overview, Row, redacted
-from seccheck.reports.run import CriterionEntry, Evidence, Finding, Reader, Seen, SystemEntry, TargetEntry
-from seccheck.reports.words import Words
-
-if TYPE_CHECKING:
-    from seccheck.reports.site import Links
+from seccheck.reports.overview import Row, redacted
+from seccheck.reports.repeat import by_hand, host_of, where
+from seccheck.reports.run import CriterionEntry, Evidence, Finding, Reader, Seen, TargetEntry
+from seccheck.reports.site import Links, Page, Site, finding_name, system_key, unit_key
 
 ORDER = {"fail": 0, "inconclusive": 1, "waived": 2}
-URLS = {"http", "https"}
-STARTTLS = {"smtp": "smtp", "smtps": "", "submission": "smtp", "imap": "imap", "pop3": "pop3", "ftp": "ftp", "ldap": "ldap", "postgresql": "postgres", "mysql": "mysql"}  # fmt: skip
+BRIEF = 160
+"""How much of what was seen stands beside a criterion that passed."""
 
 
 def remedy_text(criterion: CriterionEntry, language: str, level: int = 0) -> Markup:
     """How to mend: the sentence, then the settings of each product."""
-    other = "en" if language == "vi" else "vi"
-    sentence = criterion.remedy.get(language) or criterion.remedy.get(other, "")
+    sentence = criterion.remedy.get(language) or criterion.remedy.get("en", "")
     if level:
         for name, value in criterion.at_level(level).items():
             sentence = sentence.replace(f"{{{name}}}", value)
     text = Markup("<p>{}</p>").format(sentence) if sentence else Markup("")
     for product, setting in criterion.remedy.items():
         if product not in {"vi", "en"}:
-            text += Markup('<p class="note">{}</p><pre>{}</pre>').format(product, setting)
+            text += Markup('<p class="product">{}</p><pre>{}</pre>').format(product, setting)
     return text
 
 
 @dataclass(slots=True)
 class Shown:
-    """One finding as its page shows it; every text not marked safe is escaped by the template."""
+    """One open finding as its page shows it. Text that is not `Markup` is escaped by the template."""
 
     criterion: str
     criterion_link: str
@@ -57,25 +52,17 @@ class Shown:
     evidence: list[tuple[str, str, str, bool]]
     omitted: str
     when: str
-    remedy: Markup | str
+    remedy: Markup
     repeat: list[str]
 
 
-@dataclass(slots=True)
-class Brief:
-    """One finding in a row of a table."""
-
-    criterion: str
-    criterion_link: str
-    anchor: str
-    statement: Markup
-    brief: str
-    looks: Markup
+Brief = tuple[str, Markup, str, Markup]
+"""A criterion that passed, in a row of a table: anchor, id and statement as cells, what was seen, looks."""
 
 
 @dataclass(slots=True)
 class Look:
-    """One observation a system's findings rest on."""
+    """One observation that findings of a system rest on."""
 
     mark: int
     anchor: str
@@ -86,19 +73,39 @@ class Look:
     digest: str
 
 
-class SystemPages:
-    """Makes what the pages of systems show. Texts of criteria are escaped once, not for every system."""
+@dataclass(slots=True)
+class Place:
+    """What the parts of one page share: the system, how to link, what was seen."""
 
-    def __init__(self, overview: Overview, words: Words, *, brief: bool = False) -> None:
-        self.overview = overview
-        self.words = words
-        self.brief = brief
-        """Leave out what passed: in one file there is no room for it."""
-        self.public = overview.options.public
+    row: Row
+    key: str
+    links: Links
+    targets: dict[str, TargetEntry]
+    marks: dict[str, int]
+    seen: dict[str, Seen | None]
+
+
+class SystemPages:
+    """Makes the pages of systems. Texts of criteria are escaped once, not for every system."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.overview = site.overview
+        self.words = site.words
+        self.public = site.options.public
         self._statements: dict[tuple[str, int], Markup] = {}
         self._remedies: dict[tuple[str, int], Markup] = {}
+        self._rows: dict[tuple[str, int], Markup] = {}
+        self._looked: dict[tuple[int, ...], Markup] = {}
+        words = site.words
+        self._badges = {
+            verdict: Markup('<span class="badge b-{}">{}</span>').format(verdict, name)
+            for verdict, name in words.verdicts.items()
+        }
+        self._severities = {name: escape(words.severity(name)) for name in words.severities}
+        self._reasons = {name: escape(text) for name, text in words.reasons.items()}
         say = words.gettext
-        self.say = SimpleNamespace(
+        self._say = SimpleNamespace(
             why=escape(say("Why")),
             waiver=escape(say("Waiver")),
             seen=escape(say("Evidence")),
@@ -114,56 +121,60 @@ class SystemPages:
             criterion=escape(say("Criterion")),
             look=escape(say("Observation")),
         )
-        self._badges = {
-            verdict: Markup('<span class="badge b-{}">{}</span>').format(verdict, name)
-            for verdict, name in words.verdicts.items()
-        }
-        self._severities = {
-            name: escape(say("severity: %(severity)s") % {"severity": text})
-            for name, text in words.severities.items()
-        }
-        self._reasons = {name: escape(text) for name, text in words.reasons.items()}
 
-    def data(self, row: Row, links: Links, reader: Reader) -> dict[str, Any]:
-        """Everything the template of a system's page needs."""
+    def page(self, row: Row, reader: Reader) -> Page:
+        """The page of a system."""
+        site = self.site
+        crumbs = [(site.first, site.first_name())]
+        if not site.options.unit:
+            crumbs.append((unit_key(row.unit), site.unit_name(row.unit)))
+        return Page(
+            key=system_key(row),
+            template="system",
+            title=site.name(row.id),
+            menu="systems/all",
+            crumbs=crumbs,
+            data=self._data(row, reader),
+        )
+
+    def _data(self, row: Row, reader: Reader) -> dict[str, Any]:
         system = reader.system(row.offset, row.length)
         if self.public:
             system = redacted(system)
         entry = self.overview.systems.get(row.id)
-        targets = {target.id: target for target in entry.targets} if entry else {}
-        marks = self._marks(system.findings)
-        seen = {} if self.public else {digest: reader.observation(digest) for digest in marks}
-        key = links.key(row)
-        opened, passed, absent = [], [], []
-        for one in system.findings:
-            if one.verdict in ORDER:
-                opened.append(self._shown(one, row, key, links, entry, targets, seen))
-            elif one.verdict == "pass":
-                if not self.brief:
-                    passed.append(self._brief(one, row, key, links, marks))
-            else:
-                absent.append(one)
-        opened.sort(
-            key=lambda one: (ORDER[one.verdict], not one.counted, self._grave(one.criterion), one.criterion)
+        marks = _marks(system.findings)
+        at = Place(
+            row=row,
+            key=system_key(row),
+            links=self.site.links(system_key(row)),
+            targets={target.id: target for target in entry.targets} if entry else {},
+            marks=marks,
+            seen={digest: reader.observation(digest) for digest in marks},
         )
+        opened = [self._shown(one, at) for one in system.findings if one.verdict in ORDER]
+        opened.sort(key=self._order)
+        passed = [one for one in system.findings if one.verdict == "pass"]
+        brief = self.site.single
         return {
             "row": row,
             "entry": entry,
             "summary": self._summary(row, system.findings),
             "open": opened,
-            "passed": passed,
+            "passed_count": len(passed),
+            "passed": [] if brief else [self._brief(one, at) for one in passed],
             "absent": [
-                {"criterion": one.criterion, "criterion_link": links.to(f"criterion/{one.criterion}")}
-                for one in absent
+                (one.criterion, at.links.criterion(one.criterion))
+                for one in system.findings
+                if one.verdict == "not-applicable"
             ],
-            "looks": [] if self.brief else self._looks(marks, seen, key, links),
-            "say": self.say,
+            "looks": [] if brief else self._looks(at),
+            "say": self._say,
         }
 
     # ------------------------------------------------------------------------------------------ parts
 
-    def _grave(self, criterion: str) -> int:
-        return self.overview.severity(criterion)
+    def _order(self, one: Shown) -> tuple[Any, ...]:
+        return ORDER[one.verdict], not one.counted, self.overview.severity(one.criterion), one.criterion
 
     def _summary(self, row: Row, findings: tuple[Finding, ...]) -> str:
         words = self.words
@@ -174,16 +185,8 @@ class SystemPages:
                 len(row.blockers),
             ) % {"num": words.number(len(row.blockers))}
         if not any(one.verdict in {"pass", "waived"} for one in findings):
-            return ""
+            return words.gettext("No counted criterion applies; such a system is never called compliant.")
         return words.gettext("Every counted criterion that applies is passed or waived.")
-
-    def _marks(self, findings: tuple[Finding, ...]) -> dict[str, int]:
-        """The observations of a system, numbered in the order in which findings name them."""
-        marks: dict[str, int] = {}
-        for finding in findings:
-            for digest in finding.observations:
-                marks.setdefault(digest, len(marks) + 1)
-        return marks
 
     def _statement(self, criterion: str, level: int) -> Markup:
         key = criterion, level
@@ -199,52 +202,56 @@ class SystemPages:
             self._remedies[key] = remedy_text(entry, self.words.language, level) if entry else Markup("")
         return self._remedies[key]
 
-    def _shown(
-        self,
-        one: Finding,
-        row: Row,
-        key: str,
-        links: Links,
-        entry: SystemEntry | None,
-        targets: dict[str, TargetEntry],
-        seen: dict[str, Seen | None],
-    ) -> Shown:
-        target = targets.get(one.target) if one.target and not self.public else None
-        looks = [look for look in (seen.get(digest) for digest in one.observations) if look]
+    def _shown(self, one: Finding, at: Place) -> Shown:
+        target = at.targets.get(one.target or "")
+        looks = [look for digest in one.observations if (look := at.seen.get(digest))]
         return Shown(
             criterion=one.criterion,
-            criterion_link=links.to(f"criterion/{one.criterion}"),
-            anchor=links.anchor(key, anchor_of(one)),
-            statement=self._statement(one.criterion, row.level),
+            criterion_link=at.links.criterion(one.criterion),
+            anchor=at.links.anchor(at.key, finding_name(one)),
+            statement=self._statement(one.criterion, at.row.level),
             verdict=one.verdict,
             counted=one.counted,
             badge=self._badges[one.verdict],
             severity=self._severities.get(one.severity, escape(one.severity)),
-            place=target.place if target else "" if self.public else one.target or "",
+            place=target.place if target else one.target or "",
             by_document=one.decided_by == "document",
             reason=self._reasons.get(one.reason, escape(one.reason)) if one.reason else "",
-            details=sorted({look.detail for look in looks if look.detail}),
+            details=sorted({text for text in (one.detail, *(look.detail for look in looks)) if text}),
             waiver=self._waiver(one),
-            evidence=[_row(evidence) for evidence in one.evidence],
+            evidence=[self._row(evidence) for evidence in one.evidence],
             omitted=self._omitted(one.evidence_omitted),
             when=self._when(looks),
-            remedy=self._remedy(one.criterion, row.level),
-            repeat=[] if self.public else self._repeat(one, row, target, looks),
+            remedy=self._remedy(one.criterion, at.row.level),
+            repeat=[] if self.public else self._repeat(one, at.row, target, looks),
         )
 
-    def _brief(self, one: Finding, row: Row, key: str, links: Links, marks: dict[str, int]) -> Brief:
-        looks = Markup(", ").join(
-            Markup('<a href="#{}">{}</a>').format(links.anchor(key, f"look-{marks[digest]}"), marks[digest])
-            for digest in one.observations
+    def _brief(self, one: Finding, at: Place) -> Brief:
+        seen = "; ".join(dict.fromkeys(row.observed for row in one.evidence[:3]))
+        return (
+            finding_name(one),
+            self._cells(one.criterion, at),
+            f"{seen[:BRIEF]}…" if len(seen) > BRIEF else self.words.value(seen),
+            self._look_links(tuple(at.marks[digest] for digest in one.observations)),
         )
-        return Brief(
-            criterion=one.criterion,
-            criterion_link=links.to(f"criterion/{one.criterion}"),
-            anchor=links.anchor(key, anchor_of(one)),
-            statement=self._statement(one.criterion, row.level),
-            brief="; ".join(_said(evidence.observed) for evidence in one.evidence[:3]),
-            looks=looks,
-        )
+
+    def _cells(self, criterion: str, at: Place) -> Markup:
+        key = criterion, at.row.level
+        if key not in self._rows:
+            self._rows[key] = Markup('<td class="id"><a href="{}">{}</a></td><td>{}</td>').format(
+                at.links.criterion(criterion), criterion, self._statement(criterion, at.row.level)
+            )
+        return self._rows[key]
+
+    def _look_links(self, marks: tuple[int, ...]) -> Markup:
+        if marks not in self._looked:
+            links = [Markup('<a href="#look-{}">{}</a>').format(mark, mark) for mark in marks]
+            self._looked[marks] = Markup(", ").join(links)
+        return self._looked[marks]
+
+    def _row(self, evidence: Evidence) -> tuple[str, str, str, bool]:
+        expected = self.words.expected(evidence.expected)
+        return evidence.fact, expected, self.words.value(evidence.observed), evidence.verdict == "fail"
 
     def _waiver(self, one: Finding) -> str:
         if not one.waiver:
@@ -267,7 +274,7 @@ class SystemPages:
         }
 
     def _when(self, looks: list[Seen]) -> str:
-        return "; ".join(
+        said = [
             self.words.gettext("%(time)s, by the probe %(probe)s at %(where)s")
             % {
                 "time": self.words.time(look.finished or look.started),
@@ -275,91 +282,40 @@ class SystemPages:
                 "where": where(look),
             }
             for look in looks[:3]
-        )
+        ]
+        return "; ".join(dict.fromkeys(said))
 
-    def _looks(
-        self, marks: dict[str, int], seen: dict[str, Seen | None], key: str, links: Links
-    ) -> list[Look]:
-        rows = []
-        for digest, mark in marks.items():
-            look = seen.get(digest)
-            if look:
-                rows.append(
-                    Look(
-                        mark=mark,
-                        anchor=links.anchor(key, f"look-{mark}"),
-                        probe=look.probe,
-                        where=where(look),
-                        when=self.words.time(look.finished or look.started),
-                        connections=look.connections,
-                        digest=digest[7:19],
-                    )
-                )
-        return rows
+    def _looks(self, at: Place) -> list[Look]:
+        return [
+            Look(
+                mark=mark,
+                anchor=at.links.anchor(at.key, f"look-{mark}"),
+                probe=look.probe,
+                where=where(look),
+                when=self.words.time(look.finished or look.started),
+                connections=look.connections,
+                digest=digest.removeprefix("sha256:")[:12],
+            )
+            for digest, mark in at.marks.items()
+            if (look := at.seen.get(digest))
+        ]
 
     def _repeat(self, one: Finding, row: Row, target: TargetEntry | None, looks: list[Seen]) -> list[str]:
         """Commands that look again: by hand, and with seccheck."""
+        scan = self.overview.scan
         commands = [command for look in looks[:1] if (command := by_hand(look, target))]
         if target and target.port:
-            host = target.host or target.address or ""
-            host = f"[{host}]" if ":" in host else host
-            place = f"{target.service or 'https'}://{host}:{target.port}"
-            commands.append(
-                f"seccheck gate --target {shlex.quote(place)} --as-level {row.level} "
-                f"-c {shlex.quote(self.overview.scan.criteria.set)} --select {one.criterion}"
-            )
-        commands.append(
-            f"seccheck explain {shlex.quote('runs/' + self.overview.scan.id)} {row.id} {one.criterion}"
-        )
+            place = shlex.quote(f"{target.service or 'https'}://{host_of(target)}:{target.port}")
+            chosen = f"-c {shlex.quote(scan.criteria.set)} --select {one.criterion}"
+            commands.append(f"seccheck gate --target {place} --as-level {row.level} {chosen}")
+        commands.append(f"seccheck explain {shlex.quote('runs/' + scan.id)} {row.id} {one.criterion}")
         return commands
 
 
-def anchor_of(one: Finding) -> str:
-    """What a finding is called on its page: as `site.finding_name`."""
-    return f"{one.criterion}.{re.sub(r'[^A-Za-z0-9._-]', '_', one.target)}" if one.target else one.criterion
-
-
-def where(look: Seen) -> str:
-    """Where an observation looked, as people write it."""
-    place = look.endpoint
-    host = place.host or place.address
-    host = f"[{host}]" if ":" in host else host
-    text = f"{place.service} {host}:{place.port}".strip() if place.port else host
-    return (
-        f"{text} ({place.address})" if place.address and place.host and place.address != place.host else text
-    )
-
-
-def by_hand(look: Seen, target: TargetEntry | None) -> str:
-    """A command every administrator has that shows much the same, or nothing."""
-    place = look.endpoint
-    name = place.host or (target.host if target else None) or place.address
-    at = place.address or name
-    port = place.port or (target.port if target else 0) or 0
-    match look.probe:
-        case "tls" if port:
-            connect = f"[{at}]:{port}" if ":" in at else f"{at}:{port}"
-            starttls = STARTTLS.get(place.service, "")
-            extra = f" -starttls {starttls}" if starttls else ""
-            return f"openssl s_client -connect {shlex.quote(connect)} -servername {shlex.quote(name)}{extra} </dev/null"
-        case "http" | "banner" if place.service in URLS:
-            return f"curl -sSIk {shlex.quote(f'{place.service}://{name}:{port}/')}"
-        case "ssh" if port:
-            return f"nmap -Pn -p {port} --script ssh2-enum-algos,ssh-auth-methods {shlex.quote(at)}"
-        case "ports":
-            return f"nmap -Pn --top-ports 1000 {shlex.quote(at)}"
-        case "dns":
-            return f"dig +dnssec {shlex.quote(name)}"
-        case "mail":
-            return f"dig TXT {shlex.quote(name)}"
-        case _:
-            return ""
-
-
-def _row(evidence: Evidence) -> tuple[str, str, str, bool]:
-    return evidence.fact, _said(evidence.expected), _said(evidence.observed), evidence.verdict == "fail"
-
-
-def _said(value: Any) -> str:
-    """A value of the evidence as text."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _marks(findings: tuple[Finding, ...]) -> dict[str, int]:
+    """The observations of a system, numbered in the order in which findings name them."""
+    marks: dict[str, int] = {}
+    for finding in findings:
+        for digest in finding.observations:
+            marks.setdefault(digest, len(marks) + 1)
+    return marks

@@ -1,4 +1,4 @@
-"""The language of a report: gettext catalogue, names of verdicts, dates and numbers as the reader writes them.
+"""The language of a report: gettext catalogue, names of verdicts, dates and numbers as readers write them.
 
 Source strings are English. `report_templates/locale/<language>/LC_MESSAGES/report.po` is compiled in memory,
 so there is no compiled file to go stale.
@@ -85,6 +85,17 @@ REASONS = {
     "crashed": _("The examination broke off and was not repeated."),
     "bug": _("The examination failed by a mistake of the program; please report it."),
 }
+EXPECTATIONS = (
+    ("one of: ", _("one of: ")),
+    ("only: ", _("only: ")),
+    ("none of: ", _("none of: ")),
+    ("includes ", _("includes ")),
+    ("matches ", _("matches ")),
+    ("after ", _("after ")),
+    ("before ", _("before ")),
+)
+"""How an expectation begins in the evidence, which is recorded in English."""
+VALUES = {"true": _("true"), "false": _("false"), "met": _("met"), "not-met": _("not met")}
 REFERENCE_NAMES = {
     "eol": _("Support dates of products"),
     "kev": _("Known exploited vulnerabilities"),
@@ -138,6 +149,10 @@ class Words:
         """Names of severities."""
         return self._table(SEVERITY_NAMES)
 
+    def severity(self, name: str) -> str:
+        """How grave a criterion is: severity: high."""
+        return self.gettext("severity: %(severity)s") % {"severity": self.severities.get(name, name)}
+
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Kinds of unit, as they stand in a sentence."""
@@ -157,6 +172,19 @@ class Words:
     def reasons(self) -> dict[str, str]:
         """Why something could not be concluded, in a sentence."""
         return self._table(REASONS)
+
+    def expected(self, text: str) -> str:
+        """What evidence records as expected, its first words in this language."""
+        if text.startswith("not "):
+            return self.gettext("not %(what)s") % {"what": self.expected(text[4:])}
+        for start, said in EXPECTATIONS:
+            if text.startswith(start):
+                return self.gettext(said) + text[len(start) :]
+        return self.value(text)
+
+    def value(self, text: str) -> str:
+        """A value of the evidence: a yes or no in this language, anything else as it is."""
+        return self.gettext(VALUES[text]) if text in VALUES else text
 
     def reference(self, name: str) -> str:
         """What a reference snapshot is about."""

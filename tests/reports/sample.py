@@ -297,6 +297,7 @@ def write_run(folder: Path, sample: Sample | None = None) -> Path:
             "profile": "technical",
             "select": "",
             "systems": sample.systems,
+            "systems_of": sample.systems,
             "criteria": len(criteria),
             "of": max(sample.of, len(criteria)),
         },
