@@ -32,7 +32,7 @@ def examine() -> Iterator[tuple[str, bool | None]]:
 def _libraries() -> Iterator[tuple[str, bool | None]]:
     import yaml
 
-    yield "libyaml's parser (yaml.CParser)", hasattr(yaml, "CParser")
+    yield "libyaml behind PyYAML", yaml.__with_libyaml__
     for module in ("nassl", "sslyze", "cryptography", "h11", "dns", "paramiko", "nmap"):
         yield f"library {module}", importlib.util.find_spec(module) is not None
 

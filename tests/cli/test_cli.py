@@ -1,0 +1,186 @@
+"""The command line as its users meet it: exit statuses, clear errors, quick help, stdout for the answer alone."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import small
+from tests.tools import free_port
+
+
+def seccheck(*words, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "seccheck", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cli")
+    with small.web(nosniff=True) as good, small.web(nosniff=False) as bad:
+        small.write_inputs(place, good, bad, free_port())
+        done = seccheck(
+            "scan", "-r", "registry.yaml", "-c", "set.yaml", "--out", "run", "--format", "", cwd=place
+        )
+        assert done.returncode == 0, done.stderr
+        yield place
+
+
+# pydantic is not in the list: typer itself looks for it when it reads the types of options.
+HEAVY = (
+    "sslyze",
+    "nassl",
+    "jinja2",
+    "cryptography",
+    "pydantic",
+    "paramiko",
+    "openpyxl",
+    "dns",
+    "nmap",
+    "rich.progress",
+)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["scan", "--help"], ["--version"], ["--show-completion"]])
+def test_help_loads_nothing_heavy(words):
+    code = (
+        "import sys\nsys.argv = ['seccheck', *{words!r}]\nfrom seccheck.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    ).format(words=words, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_scan_prints_the_tally_alone_on_standard_output(place):
+    done = seccheck("rejudge", "run", "--out", "again", "--format", "", cwd=place)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "1/4 systems meet all criteria; 3 do not (1 fail, 2 not concluded).",
+        "Reports from 1/1 central bodies, 1/2 localities.",
+        "If every system not concluded were to pass, the figure would be 3/4.",
+    ]
+
+
+def test_the_tally_speaks_vietnamese(place):
+    done = seccheck("rejudge", "run", "--out", "viet", "--format", "", "--lang", "vi", cwd=place)
+    assert done.stdout.splitlines()[0].startswith("1/4 hệ thống đáp ứng toàn bộ tiêu chí")
+
+
+def test_explain_shows_evidence_rule_and_remedy(place):
+    done = seccheck("explain", "run", "bad", "SNIFF-01", cwd=place)
+    assert done.returncode == 0
+    for part in ("Bad (level 1)", "fail", "expected true, observed false", "project choice", "Send it."):
+        assert part in done.stdout
+
+
+def test_list_finds_who_has_a_finding(place):
+    done = seccheck("list", "run", "--criterion", "SNIFF-01", "--verdict", "fail", cwd=place)
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["bad"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scan", "-r", "none.yaml"], "none.yaml"),
+        (["scan", "-r", "registry.yaml", "-c", "project06-2042"], "did you mean 'project06-202"),
+        (["scan", "-r", "registry.yaml", "-c", "set.yaml", "--select", "SNUFF-*"], "matches none"),
+        (["scan", "-r", "registry.yaml", "-c", "set.yaml", "--profile", "techical"], "technical or full"),
+        (["scan", "-r", "registry.yaml", "-c", "set.yaml", "--system", "god"], "'good'"),
+        (["scan", "-r", "registry.yaml", "-c", "set.yaml", "--unit", "rad"], "'red'"),
+        (["scan", "-r", "registry.yaml", "-c", "set.yaml", "--out", "run"], "new or empty"),
+        (["scan", "-r", "registry.yaml", "-c", "set.yaml", "--format", "htlm"], "'htlm'"),
+        (["scan", "-r", "registry.yaml", "-c", "set.yaml", "--waivers", "none.yaml"], "none.yaml"),
+        (["scan", "--frmat", "html"], "--frmat"),
+        (["report", "nowhere"], "expected a run folder"),
+        (["explain", "run", "god", "SNIFF-01"], "'good'"),
+        (["explain", "run", "good", "SNIF-01"], "SNIFF-01"),
+        (["list", "run", "--verdict", "failed"], "'fail'"),
+        (["gate"], "either a run folder or --target"),
+        (["gate", "run", "--threshold", "none.yaml"], "none.yaml"),
+        (["gate", "--target", "ftp//x"], "--target"),
+        (["gate", "--target", "https://192.88.99.1/"], "--i-am-authorised"),
+        (["registry", "check", "set.yaml"], "registry/1"),
+        (["criteria", "check", "registry.yaml"], "set/1"),
+        (["criteria", "show", "TLS-99"], "TLS-"),
+    ],
+)
+def test_a_mistake_is_one_clear_error_and_status_2(place, words, message):
+    done = seccheck(*words, cwd=place)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_gate_on_a_run(place):
+    assert seccheck("gate", "run", cwd=place).returncode == 1
+    (place / "gate.yaml").write_text("seccheck: gate/1\nseverities: [critical]\n")
+    nothing = seccheck("gate", "run", "--threshold", "gate.yaml", cwd=place)
+    assert nothing.returncode == 3
+    assert "nothing within the threshold was measured" in nothing.stdout
+    (place / "warn.yaml").write_text("seccheck: gate/1\ninconclusive: warn\n")
+    assert seccheck("gate", "run", "--baseline", "run", "--threshold", "warn.yaml", cwd=place).returncode == 0
+    assert seccheck("gate", "run", "--baseline", "run", cwd=place).returncode == 3
+
+
+def test_gate_on_a_target_needs_no_registry(tmp_path):
+    with small.web(nosniff=True) as port:
+        url = f"http://127.0.0.1:{port}/"
+        done = seccheck(
+            "gate",
+            "--target",
+            url,
+            "-c",
+            "project06-2024",
+            "--select",
+            "WEB-02",
+            "--as-level",
+            "1",
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        done = seccheck(
+            "gate",
+            "--target",
+            url,
+            "-c",
+            "project06-2024",
+            "--select",
+            "WEB-03",
+            "--as-level",
+            "1",
+            cwd=tmp_path,
+        )
+        assert done.returncode == 1
+    done = seccheck(
+        "gate", "--target", url, "-c", "project06-2024", "--select", "WEB-02", "--as-level", "1", cwd=tmp_path
+    )
+    assert done.returncode == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_diff_tells_what_changed(place):
+    (place / "waivers.yaml").write_text(
+        "seccheck: waivers/1\nwaivers:\n- {criterion: SNIFF-01, system: bad, reason: r, requested_by: a, approved_by: b, "
+        "from: 2020-01-01, until: 2020-06-01}\n"
+    )
+    seccheck("rejudge", "run", "--out", "expired", "--waivers", "waivers.yaml", "--format", "", cwd=place)
+    same = seccheck("diff", "run", "expired", "--json", cwd=place)
+    assert json.loads(same.stdout) == {"systems": [], "findings": []}
+
+
+def test_doctor_and_probes_answer():
+    assert "tls" in seccheck("probes").stdout
+    doctor = seccheck("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "Python" in doctor.stdout
