@@ -1,7 +1,7 @@
 """Open, closed and filtered TCP ports of an address, and the UDP services that answer strangers.
 
-Two engines, same facts: our own loop, and nmap through python-nmap for the first look at a large set of
-ports where nmap is installed. `SECCHECK_PORTS_ENGINE=connect` or `=nmap` chooses by hand.
+Two engines, same facts: our own loop, and nmap through python-nmap for the first look at many ports.
+`SECCHECK_PORTS_ENGINE=connect` or `=nmap` chooses by hand; `run.py` says what is chosen otherwise.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def connections(_endpoint: Endpoint, params: PortsParams) -> int:
 
 
 def seconds(_endpoint: Endpoint, params: PortsParams) -> float:
-    """The deadline of one look: two silent looks at each port, at ten ports a second, and some to spare."""
-    return 120.0 + 0.2 * _count(params)
+    """The deadline of one look: every port silent twice at the default limits, with much to spare."""
+    return 300.0 + 0.3 * _count(params)
 
 
 PROBE = Probe(

@@ -22,7 +22,7 @@ from seccheck.model import Reason
 from seccheck.probes import ProbeFailed, Undecided
 from seccheck.probes.ports.facts import Port, PortsFacts, PortsParams, Service, State, UdpService, udp_service
 from seccheck.probes.ports.identify import Identity, askable, expected
-from seccheck.probes.ports.table import TABLE, TOP_1000, ports_of
+from seccheck.probes.ports.table import TABLE, TOP_1000, USUAL, ports_of
 from seccheck.probes.ports.udp import Reply
 
 FIRST = 1.5
@@ -32,7 +32,7 @@ SECOND = 4.5
 BUILT_IN = "connect"
 CHUNK = 1000
 """Ports between two looks at the declared services, by the built-in engine."""
-SAMPLE = 64
+SAMPLE = 32
 """Ports after which an address that has not answered at all is given up."""
 CANARIES = 8
 FEW_OPEN = 16
@@ -128,11 +128,11 @@ def look(
 
 @lru_cache(maxsize=256)
 def ports_to_look_at(params: PortsParams) -> tuple[int, ...]:
-    """The TCP ports that `params` name besides the declared ones, those of the table first."""
+    """The TCP ports that `params` name besides the declared ones, the usual and those of the table first."""
     if not params.tcp and not params.tcp_sets:
         return ()
     ports = ports_of(params.tcp_sets).union(params.tcp).difference(params.declared)
-    return tuple(sorted(ports, key=lambda port: (port not in TABLE, port)))
+    return tuple(sorted(ports, key=lambda port: (port not in USUAL, port not in TABLE, port)))
 
 
 def pick_canaries(params: PortsParams) -> tuple[int, ...]:

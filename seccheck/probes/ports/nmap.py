@@ -146,16 +146,17 @@ class Nmap:
 
 
 def host_seconds(ports: int, limits: Limits) -> int:
-    """The deadline of one address: every port silent, asked twice, at the pace that `limits` allow."""
-    return int(60 + ports * (2 / limits.ports_per_second + 0.1 if limits.ports_per_second else 0.02))
+    """The deadline of one address: every port silent, one after the other (what a scan delay means)."""
+    return int(60 + ports * (1 / limits.ports_per_second + 0.25 if limits.ports_per_second else 0.02))
 
 
 def arguments(addresses: Sequence[str], limits: Limits, seconds: int) -> str:
     """The options of a run: a plain TCP connect scan, with nothing guessed and nothing looked up.
 
-    `--scan-delay` holds the rate of each address, `--max-rate` that of the run.
+    No retries: whatever is silent is looked at again anyway, with more patience. `--scan-delay` holds the
+    rate of each address, `--max-rate` that of the run.
     """
-    options = ["-sT", "-n", "-Pn", "--unprivileged", "--max-retries", "1", "--max-rtt-timeout", "1500ms"]
+    options = ["-sT", "-n", "-Pn", "--unprivileged", "--max-retries", "0", "--max-rtt-timeout", "1500ms"]
     options += ["--min-hostgroup", str(len(addresses)), "--host-timeout", f"{seconds}s"]
     if limits.ports_per_second:
         options += ["--scan-delay", f"{max(1, 1000 // limits.ports_per_second)}ms"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from seccheck.model import Reason
-from seccheck.permission import parse_address
+from seccheck.permission import Limits, parse_address
 from seccheck.probes import Answer, Endpoint, Facts, Look, Looks, ProbeFailed
 from seccheck.probes.ports.facts import PortsParams
 from seccheck.probes.ports.look import BUILT_IN, CHUNK, look, pick_canaries
@@ -19,7 +19,9 @@ from seccheck.probes.ports.nmap import Nmap
 from seccheck.scope import Context
 
 ENGINE_VARIABLE = "SECCHECK_PORTS_ENGINE"
-"""`connect` or `nmap`: the engine for every look; unset: nmap for the large sets where it is installed."""
+"""`connect` or `nmap`: the engine for every look. Unset: nmap, where installed, for a large set at an address
+without a limit on its pace; held to a pace it looks at one port after the other, and a firewalled address
+takes five times as long as with the built-in engine (281 s against 58 s for a thousand ports)."""
 _LARGE = {"top-1000", "all"}
 _TAKE_EVERY = 0.02
 
@@ -45,8 +47,7 @@ class _Run:
         params: PortsParams = taken.params
         try:
             address = str(parse_address(taken.endpoint.address))
-            self.context.permit(address)
-            engine = self._engine(params)
+            engine = self._engine(params, self.context.permit(address).limits)
         except ValueError as error:
             self.hand_over(Answer(key=taken.key, failed=Reason.OUT_OF_SCOPE, detail=str(error)))
             return
@@ -59,13 +60,14 @@ class _Run:
         own = self.context.for_one_job()
         self.loop.add(Host(self.loop, address, looking, own, seconds, partial(self._answer, taken.key)))
 
-    def _engine(self, params: PortsParams) -> str:
-        """The engine for these ports; starts nmap's on first use."""
+    def _engine(self, params: PortsParams, limits: Limits) -> str:
+        """The name of the engine for these ports; starts nmap's on first use."""
         if self.choice not in {"", BUILT_IN, "nmap"}:
             raise ProbeFailed(Reason.NOT_PROBED, f"{ENGINE_VARIABLE} is {self.choice!r}, not connect or nmap")
         if self.choice == "nmap" and not self.nmap_path:
             raise ProbeFailed(Reason.NOT_PROBED, f"{ENGINE_VARIABLE} asks for nmap, which is not installed")
-        if self.nmap_path and (self.choice == "nmap" or _LARGE & set(params.tcp_sets)):
+        fitting = limits.ports_per_second is None and not _LARGE.isdisjoint(params.tcp_sets)
+        if self.nmap_path and (self.choice == "nmap" or fitting):
             if self.loop.outside is None:
                 self.loop.outside = Nmap(self.nmap_path)
             return self.loop.outside.name

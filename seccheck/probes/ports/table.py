@@ -150,6 +150,12 @@ def _entries() -> Iterable[Entry]:
 TABLE: dict[int, Entry] = {entry.port: entry for entry in sorted(_entries())}
 """The table by port."""
 
+USUAL: tuple[int, ...] = (
+    80, 443, 22, 21, 23, 25, 53, 110, 143, 445, 3389, 8080, 8443, 3306, 1433, 5432, 1521, 6379, 27017, 9200,
+    139, 135, 111, 993, 995, 587, 465, 5900, 2375, 6443, 8000, 5985,
+)  # fmt: skip
+"""Where something answers most likely: an address silent on all these, and on the declared, is given up."""
+
 
 def ranges(text: str) -> tuple[int, ...]:
     """The numbers of a text such as `1-3,7`, sorted."""
