@@ -69,6 +69,10 @@ class Conduct:
     powered_by: str = ""
     ssh: SshOffer = MODERN_SSH
     doors: tuple[Door, ...] = ()
+    ipv6: bool = True
+    """Whether the https service is published and served over IPv6 as well, where the machine has it."""
+    other_address: bool = False
+    """DNS gives another address than the registry."""
     memcached: bool = False
     """memcached answers over UDP."""
 

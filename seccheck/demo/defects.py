@@ -25,6 +25,8 @@ Needs = Literal["system", "tls", "https", "http", "ssh", "address"]
 
 FROM_LEVEL = {
     "ADM-03": 2,
+    "DNS-06": 2,
+    "NET-07": 2,
     "PAT-03": 2,
     "TLS-04": 3,
     "TLS-06": 3,
@@ -146,6 +148,8 @@ _ALL: tuple[Defect, ...] = (
     Defect("telnet", ("NET-01", "NET-04"), "address", _door("telnet", 2323)),
     Defect("docker", ("NET-01", "NET-05"), "address", _door("docker", 2375, 4243)),
     Defect("memcached", ("NET-06",), "address", _change(memcached=True)),
+    Defect("other-address", ("NET-07",), "system", _change(other_address=True)),
+    Defect("no-ipv6", ("DNS-06",), "https", _change(ipv6=False)),
     Defect("php-unsupported", ("PAT-01",), "https", _change(powered_by="PHP/5.6.40")),
     Defect("apache-exploited", ("PAT-02", "PAT-03"), "https", _change(server="Apache/2.4.49 (Unix)")),
     Defect("apache-outdated", ("PAT-03",), "https", _change(server="Apache/2.4.62 (Debian)")),

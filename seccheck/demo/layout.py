@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from seccheck.demo.conduct import Door
-from seccheck.demo.machine import Machine
+from seccheck.demo.machine import UNUSED, Machine
 from seccheck.demo.systems import DemoSystem, ServiceKind
 from seccheck.errors import SeccheckError
 
 PORTS: dict[ServiceKind, tuple[int, ...]] = {
-    "https": (8443, 9443, 7443, 5443),
+    "https": (8443, 9443, 7443, 5443, 4443, 3443, 2443, 1443, 12443, 18443),
     "http": (8080, 8081, 8880, 9080),
     "ssh": (2222, 22222, 2022, 8022),
     "smtp": (2525, 2526, 5025),
@@ -23,9 +23,11 @@ PORTS: dict[ServiceKind, tuple[int, ...]] = {
 }
 """The ports a service is looked for on; the first that this machine does not use itself is taken."""
 
+_NAME_SERVER_PORTS = (5300, 5301, 5302, 5303)
 _SECOND_OCTETS = range(6, 56)
 _FIRST_SHARED_PORT = 21000
 _MEMCACHED = 11211
+_IPV6 = "::1"
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ class Place:
     system: DemoSystem
     address: str
     ports: dict[ServiceKind, int]
-    doors: tuple[tuple[Door, int], ...]
+    doors: tuple[tuple[Door, int], ...] = ()
     """What stands open beside the services, with its port."""
+    ipv6: bool = False
+    """Whether its https service is served on `::1` as well."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ class Layout:
     """The whole fleet, bound and listening."""
 
     places: tuple[Place, ...]
-    sockets: dict[tuple[str, int], socket.socket]
-    datagrams: dict[str, socket.socket]
-    """UDP sockets by address, for memcached."""
+    streams: dict[tuple[str, int], socket.socket]
+    """TCP listeners by address and port."""
+    datagrams: dict[tuple[str, int], socket.socket]
+    name_server: tuple[str, int]
     machine: Machine
     one_address: bool
     network: str
@@ -57,11 +62,12 @@ class Layout:
         near = self.places if self.one_address else (place,)
         own = {port for one in near for port in one.ports.values()}
         doors = {port for one in near for door, port in one.doors if door.approved}
-        return sorted(own | doors | set(self.machine.tcp))
+        names = {self.name_server[1]} if self.one_address else set()
+        return sorted(own | doors | names | set(self.machine.tcp))
 
     def close(self) -> None:
         """Close every socket."""
-        for sock in (*self.sockets.values(), *self.datagrams.values()):
+        for sock in (*self.streams.values(), *self.datagrams.values()):
             sock.close()
 
 
@@ -70,11 +76,10 @@ def bind(systems: list[DemoSystem], machine: Machine, *, one_address: bool) -> L
 
     Raises `SeccheckError` when there are none.
     """
-    if one_address:
-        return _on_one_address(systems, machine)
     for octet in _SECOND_OCTETS:
         with ExitStack() as undo:
-            layout = _Builder(undo, machine).on_addresses(systems, octet)
+            builder = _Builder(undo, machine)
+            layout = builder.on_one_address(systems) if one_address else builder.on_many(systems, octet)
             if layout:
                 undo.pop_all()
                 return layout
@@ -88,27 +93,91 @@ class _Builder:
     def __init__(self, undo: ExitStack, machine: Machine) -> None:
         self.undo = undo
         self.machine = machine
-        self.sockets: dict[tuple[str, int], socket.socket] = {}
-        self.datagrams: dict[str, socket.socket] = {}
+        self.streams: dict[tuple[str, int], socket.socket] = {}
+        self.datagrams: dict[tuple[str, int], socket.socket] = {}
+
+    def on_many(self, systems: list[DemoSystem], octet: int) -> Layout | None:
+        """Every system on an address of its own, or None when another fleet is there already."""
+        name_server = (f"127.{octet}.255.53", self.name_server_port())
+        if not (self.listen(*name_server) and self.listen_datagrams(*name_server)):
+            return None
+        usual = {kind: self.first_free(ports, kind) for kind, ports in PORTS.items()}
+        shared = self.port_of_both_families(PORTS["https"])
+        usual["https"] = shared or usual["https"]
+        places = []
+        for system, address in _addresses(systems, octet):
+            ports = {kind: usual[kind] for kind in system.services}
+            doors = tuple((door, self.first_free(door.ports, door.speaks)) for door in system.conduct.doors)
+            wanted = (*ports.values(), *(port for _door, port in doors))
+            if not all(self.listen(address, port) for port in wanted):
+                return None
+            if system.conduct.memcached and not self.listen_datagrams(address, _MEMCACHED):
+                return None
+            places.append(Place(system, address, ports, doors, bool(shared) and _wants_ipv6(system)))
+        return self.layout(places, name_server, f"127.{octet}.0.0/16", one_address=False)
+
+    def on_one_address(self, systems: list[DemoSystem]) -> Layout:
+        """Every service on a port of its own of 127.0.0.1."""
+        address = "127.0.0.1"
+        free = (port for port in range(_FIRST_SHARED_PORT, 32768) if port not in self.machine.tcp)
+        name_server = (
+            address,
+            next(
+                port for port in free if self.listen_datagrams(address, port) and self.listen(address, port)
+            ),
+        )
+        places = []
+        for system in systems:
+            ports = {
+                kind: next(port for port in free if self.listen(address, port)) for kind in system.services
+            }
+            ipv6 = _wants_ipv6(system) and self.listen(_IPV6, ports["https"])
+            places.append(Place(system, address, ports, ipv6=ipv6))
+        return self.layout(places, name_server, f"{address}/32", one_address=True)
+
+    def layout(
+        self, places: list[Place], name_server: tuple[str, int], network: str, *, one_address: bool
+    ) -> Layout:
+        """What has been bound so far."""
+        return Layout(
+            tuple(places), self.streams, self.datagrams, name_server, self.machine, one_address, network
+        )
 
     def listen(self, address: str, port: int) -> bool:
         """Listen there, unless it is taken."""
-        sock = self.undo.enter_context(socket.socket())
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if not _bound(sock, address, port):
+        sock = self.bound(address, port, socket.SOCK_STREAM)
+        if sock is None:
             return False
         sock.listen(512)
-        self.sockets[address, port] = sock
+        self.streams[address, port] = sock
         return True
 
-    def answer_datagrams(self, address: str) -> bool:
-        sock = self.undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        if not _bound(sock, address, _MEMCACHED):
+    def listen_datagrams(self, address: str, port: int) -> bool:
+        """Listen for datagrams there, unless it is taken."""
+        sock = self.bound(address, port, socket.SOCK_DGRAM)
+        if sock is None:
             return False
-        self.datagrams[address] = sock
+        self.datagrams[address, port] = sock
         return True
+
+    def bound(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket | None:
+        """A socket of that address and port; None when they cannot be had."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with ExitStack() as unless_bound:
+            try:
+                sock = unless_bound.enter_context(socket.socket(family, kind))
+                if kind == socket.SOCK_STREAM:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((address, port))
+            except OSError as error:
+                if error.errno in _NOT_TO_BE_HAD:
+                    return None
+                raise
+            unless_bound.pop_all()
+        return self.undo.enter_context(sock)
 
     def first_free(self, ports: Iterable[int], what: str) -> int:
+        """The first port that the machine does not use itself."""
         for port in ports:
             if port not in self.machine.tcp:
                 return port
@@ -117,27 +186,28 @@ class _Builder:
             next_step="stop the services that listen on all addresses, or run the demonstration elsewhere",
         )
 
-    def on_addresses(self, systems: list[DemoSystem], octet: int) -> Layout | None:
-        """Every system on an address of its own, or None when another fleet is there already."""
-        usual = {kind: self.first_free(ports, kind) for kind, ports in PORTS.items()}
-        places = []
-        for system, address in _addresses(systems, octet):
-            ports = {kind: usual[kind] for kind in system.services}
-            doors = tuple((door, self.first_free(door.ports, door.speaks)) for door in system.conduct.doors)
-            wanted = (*ports.values(), *(port for _door, port in doors))
-            if not all(self.listen(address, port) for port in wanted):
-                return None
-            if system.conduct.memcached and not self.answer_datagrams(address):
-                return None
-            places.append(Place(system, address, ports, doors))
-        return Layout(
-            tuple(places),
-            self.sockets,
-            self.datagrams,
-            self.machine,
-            one_address=False,
-            network=f"127.{octet}.0.0/16",
+    def port_of_both_families(self, ports: Iterable[int]) -> int | None:
+        """The first port free in IPv4 and bound in IPv6; None on a machine without IPv6."""
+        return next(
+            (port for port in ports if port not in self.machine.tcp and self.listen(_IPV6, port)), None
         )
+
+    def name_server_port(self) -> int:
+        """A port on which nothing of this machine listens, for streams or datagrams."""
+        for port in _NAME_SERVER_PORTS:
+            if port not in self.machine.tcp:
+                sock = self.bound(UNUSED, port, socket.SOCK_DGRAM)
+                if sock:
+                    sock.close()
+                    return port
+        return self.first_free((), "a name server")
+
+
+_NOT_TO_BE_HAD = {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+def _wants_ipv6(system: DemoSystem) -> bool:
+    return "https" in system.services and system.conduct.ipv6
 
 
 def _addresses(systems: list[DemoSystem], octet: int) -> Iterator[tuple[DemoSystem, str]]:
@@ -148,29 +218,3 @@ def _addresses(systems: list[DemoSystem], octet: int) -> Iterator[tuple[DemoSyst
         unit = units.setdefault(system.unit, len(units) + 1)
         count[system.unit] = count.get(system.unit, 0) + 1
         yield system, f"127.{octet}.{unit}.{count[system.unit]}"
-
-
-def _on_one_address(systems: list[DemoSystem], machine: Machine) -> Layout:
-    address = "127.0.0.1"
-    candidates = iter(port for port in range(_FIRST_SHARED_PORT, 32768) if port not in machine.tcp)
-    with ExitStack() as undo:
-        builder = _Builder(undo, machine)
-        places = []
-        for system in systems:
-            ports = {
-                kind: next(port for port in candidates if builder.listen(address, port))
-                for kind in system.services
-            }
-            places.append(Place(system, address, ports, ()))
-        undo.pop_all()
-    return Layout(tuple(places), builder.sockets, {}, machine, one_address=True, network=f"{address}/32")
-
-
-def _bound(sock: socket.socket, address: str, port: int) -> bool:
-    try:
-        sock.bind((address, port))
-    except OSError as error:
-        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-            return False
-        raise
-    return True

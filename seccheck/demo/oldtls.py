@@ -22,12 +22,12 @@ ECDHE_ECDSA_AES128_GCM = 0xC02B
 _ECDHE = {ECDHE_ECDSA_RC4_SHA, ECDHE_ECDSA_3DES_SHA, ECDHE_ECDSA_AES128_GCM}
 
 _RENEGOTIATION_SCSV, _FALLBACK_SCSV = 0x00FF, 0x5600
-_GROUPS, _POINT_FORMATS, _MASTER_SECRET, _VERSIONS, _RENEGOTIATION = 10, 11, 23, 43, 0xFF01
+_SERVER_NAME, _GROUPS, _POINT_FORMATS, _MASTER_SECRET, _VERSIONS, _RENEGOTIATION = 0, 10, 11, 23, 43, 0xFF01
 _P256 = 23
 _SSL2_KINDS = (0x0700C0, 0x010080)
 """DES-192-EDE3-CBC-WITH-MD5 and RC4-128-WITH-MD5."""
 
-HANDSHAKE_FAILURE = 40
+HANDSHAKE_FAILURE, UNRECOGNIZED_NAME = 40, 112
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class ClientHello:
     compressions: bytes = b"\0"
     groups: tuple[int, ...] = ()
     extensions: frozenset[int] = frozenset()
+    server_name: str = ""
 
 
 def read_hello(data: bytes) -> ClientHello | None:
@@ -75,6 +76,7 @@ def _read_body(body: bytes) -> ClientHello:
     compressions = body[at + 1 : at + 1 + body[at]]
     at += 1 + body[at]
     groups: tuple[int, ...] = ()
+    server_name = b""
     versions = (version,)
     extensions = []
     end = at + 2 + struct.unpack_from(">H", body, at)[0] if at < len(body) else at
@@ -82,7 +84,9 @@ def _read_body(body: bytes) -> ClientHello:
     while at < end:
         kind, size = struct.unpack_from(">HH", body, at)
         extensions.append(kind)
-        if kind == _GROUPS:
+        if kind == _SERVER_NAME and size:
+            server_name = body[at + 9 : at + 9 + struct.unpack_from(">H", body, at + 7)[0]]
+        elif kind == _GROUPS:
             groups = struct.unpack_from(f">{size // 2 - 1}H", body, at + 6)
         elif kind == _VERSIONS:
             versions = struct.unpack_from(f">{body[at + 4] // 2}H", body, at + 5)
@@ -94,6 +98,7 @@ def _read_body(body: bytes) -> ClientHello:
         compressions=compressions,
         groups=groups,
         extensions=frozenset(extensions),
+        server_name=server_name.decode("latin-1").lower(),
     )
 
 

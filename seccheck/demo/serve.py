@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from seccheck.demo.certificates import Authority, Chain
@@ -15,15 +16,18 @@ from seccheck.demo.conduct import DOORS, Conduct
 from seccheck.demo.layout import Layout, Place
 from seccheck.demo.lines import ImapTalk, SmtpTalk, exchange_bus
 from seccheck.demo.loop import Loop, Talk
+from seccheck.demo.names import Zone, ZoneTalk
 from seccheck.demo.oldtls import NOTHING_MORE, TLS12, ClientHello, OldTls
 from seccheck.demo.ssh import SshTalk
 from seccheck.demo.systems import ServiceKind
-from seccheck.demo.tls import Choice, StartTls, TlsTalk
+from seccheck.demo.tls import ByName, Choice, StartTls, TlsTalk
 from seccheck.demo.web import Site, WebTalk
 
 _MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _ALLOW_CLIENT_RENEGOTIATION = 0x100
 """SSL_OP_ALLOW_CLIENT_RENEGOTIATION of OpenSSL 3, which Python has no name for."""
+_ELSEWHERE = "127.255.0.1"
+"""An address of nobody."""
 _GOOD_GROUPS = {23, 24, 25, 29, 30, 0x11EC, 0x11EB, 0x11ED, *range(256, 261)}
 _P224 = 21
 
@@ -38,18 +42,35 @@ _GROUP_2 = int(
 
 def serve(loop: Loop, layout: Layout, authority: Authority) -> None:
     """Make every socket of `layout` answer."""
+    by_name: dict[int, dict[str, Callable[[], Talk]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for place in layout.places:
-            _serve_place(loop, layout, place, _Tls(place, authority, Path(folder)))
-    for sock in layout.datagrams.values():
-        loop.listen_datagrams(sock, _memcached)
+            tls = _Tls(place, authority, Path(folder))
+            for kind, port in place.ports.items():
+                talk = _talk(kind, place, tls)
+                loop.listen(layout.streams[place.address, port], talk)
+                if kind == "https" and place.ipv6:
+                    by_name.setdefault(port, {})[place.system.host] = talk
+            for door, port in place.doors:
+                loop.listen(layout.streams[place.address, port], DOORS[door.speaks])
+    for port, talks in by_name.items():
+        loop.listen(layout.streams["::1", port], partial(ByName, talks))
+    _serve_names(loop, layout)
+    for where, sock in layout.datagrams.items():
+        if where != layout.name_server:
+            loop.listen_datagrams(sock, _memcached)
 
 
-def _serve_place(loop: Loop, layout: Layout, place: Place, tls: _Tls) -> None:
-    for kind, port in place.ports.items():
-        loop.listen(layout.sockets[place.address, port], _talk(kind, place, tls))
-    for door, port in place.doors:
-        loop.listen(layout.sockets[place.address, port], DOORS[door.speaks])
+def _serve_names(loop: Loop, layout: Layout) -> None:
+    zone = Zone({place.system.host: _published(place) for place in layout.places})
+    loop.listen(layout.streams[layout.name_server], lambda: ZoneTalk(zone))
+    loop.listen_datagrams(layout.datagrams[layout.name_server], zone.answer)
+
+
+def _published(place: Place) -> tuple[str, ...]:
+    """The addresses that DNS gives for a system."""
+    ipv4 = _ELSEWHERE if place.system.conduct.other_address else place.address
+    return (ipv4, "::1") if place.ipv6 else (ipv4,)
 
 
 def _talk(kind: ServiceKind, place: Place, tls: _Tls) -> Callable[[], Talk]:

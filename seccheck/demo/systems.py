@@ -13,6 +13,7 @@ from typing import Literal
 
 from seccheck.demo.conduct import Conduct
 from seccheck.demo.defects import DEFECTS, spoiled
+from seccheck.demo.names import ZONE
 from seccheck.errors import SeccheckError
 from seccheck.model import Text
 
@@ -247,8 +248,8 @@ class DemoSystem:
 
     @property
     def host(self) -> str:
-        """The host name of its services: under `.invalid`, so that it never resolves (RFC 6761)."""
-        return f"{self.label}.{self.unit}.demo.seccheck.invalid"
+        """The host name of its services, which the fleet's own name server knows."""
+        return f"{self.label}.{self.unit}.{ZONE}"
 
     def fails(self) -> set[str]:
         """The criteria it fails, by its defects."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from seccheck.demo.loop import Talk
-from seccheck.demo.oldtls import HANDSHAKE_FAILURE, TLS12, ClientHello, alert, read_hello
+from seccheck.demo.oldtls import (
+    HANDSHAKE_FAILURE,
+    TLS12,
+    UNRECOGNIZED_NAME,
+    ClientHello,
+    alert,
+    read_hello,
+)
 
 _LONGEST_HELLO = 65536
 
@@ -81,6 +88,34 @@ class TlsTalk(Talk):
             tls.write(self._inner.hear(text))
         self.over = True
         tls.unwrap()
+
+
+class ByName(Talk):
+    """One port for many systems: the name in the ClientHello says whose conversation it is (RFC 6066 3)."""
+
+    def __init__(self, talks: Mapping[str, Callable[[], Talk]]) -> None:
+        self._talks = talks
+        self._hello = b""
+        self._talk: Talk | None = None
+
+    def hear(self, data: bytes) -> bytes:
+        """Waits for the whole hello, then is the conversation that it asks for."""
+        if self._talk is None:
+            self._hello += data
+            try:
+                hello = read_hello(self._hello)
+            except ValueError:
+                hello = ClientHello(b"", TLS12, ())
+            if hello is None:
+                self.over = len(self._hello) > _LONGEST_HELLO
+                return b""
+            if hello.server_name not in self._talks:
+                self.over = True
+                return alert(UNRECOGNIZED_NAME, TLS12)
+            self._talk, data = self._talks[hello.server_name](), self._hello
+        answer = self._talk.hear(data)
+        self.over = self._talk.over
+        return answer
 
 
 class StartTls(Talk):

@@ -103,7 +103,7 @@ class WebTalk(Talk):
             )
         if path == "/.well-known/security.txt":
             expires = (datetime.now(UTC) + timedelta(days=180)).strftime("%Y-%m-%dT%H:%M:%SZ")
-            body = f"Contact: mailto:soc@demo.seccheck.invalid\nExpires: {expires}\n"
+            body = f"Contact: mailto:soc@seccheck-demo.gov.vn\nExpires: {expires}\n"
             return self._respond(
                 method, HTTPStatus.OK, body=body, kind="text/plain; charset=utf-8", keep=keep
             )

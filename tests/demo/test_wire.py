@@ -12,6 +12,9 @@ import subprocess
 import time
 from collections.abc import Callable
 
+import dns.message
+import dns.query
+import dns.rcode
 import paramiko
 import pytest
 from cryptography import x509
@@ -21,6 +24,7 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from seccheck.demo.defects import DEFECTS
 from seccheck.demo.systems import DemoSystem
+from seccheck.registry import load_registry
 from tests.demo.conftest import Running, Spot
 from tests.tools import tool
 
@@ -33,13 +37,17 @@ FS_AEAD_RSA = [0xC02F, 0xC030]
 # ------------------------------------------------------------------------------------- looking, by hand
 
 
+def place(spot: Spot) -> str:
+    return f"[{spot.address}]:{spot.port}" if ":" in spot.address else f"{spot.address}:{spot.port}"
+
+
 def s_client(spot: Spot, *options: str, said: str = "") -> str:
     """What `openssl s_client` prints about a connection."""
     command = [
         tool("openssl"),
         "s_client",
         "-connect",
-        f"{spot.address}:{spot.port}",
+        place(spot),
         "-servername",
         spot.host,
     ]
@@ -196,7 +204,7 @@ def header(spot: Spot, name: str) -> str:
 
 
 def renegotiates(spot: Spot) -> bool:
-    command = [tool("openssl"), "s_client", "-connect", f"{spot.address}:{spot.port}", "-tls1_2", "-crlf"]
+    command = [tool("openssl"), "s_client", "-connect", place(spot), "-tls1_2", "-crlf"]
     client = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -246,6 +254,16 @@ def datagram(address: str, port: int, said: bytes) -> bytes:
             return sock.recv(4096)
         except ConnectionRefusedError:
             return b""
+
+
+def published(running: Running, host: str, kind: str) -> list[str]:
+    """What the fleet's name server gives, as the registry says where it is."""
+    registry = load_registry(running.folder / "registry.yaml")
+    [server] = registry.resolvers
+    query = dns.message.make_query(host, kind)
+    response = dns.query.udp(query, server.address, port=server.port, timeout=5)
+    assert dns.query.tcp(query, server.address, port=server.port, timeout=5).answer == response.answer
+    return [record.to_text() for rrset in response.answer for record in rrset]
 
 
 def ssh_offer(spot: Spot) -> bytes:
@@ -362,6 +380,10 @@ SHOWS: dict[str, Check] = {
     "memcached": at_address(
         lambda address: b"VERSION" in datagram(address, 11211, b"\0\1\0\0\0\1\0\0version\r\n")
     ),
+    "other-address": lambda running, system: (
+        running.address(system.id) not in published(running, system.host, "A")
+    ),
+    "no-ipv6": lambda running, system: not published(running, system.host, "AAAA"),
     "php-unsupported": on("https", lambda spot: header(spot, "X-Powered-By") == "PHP/5.6.40"),
     "apache-exploited": on("https", lambda spot: header(spot, "Server") == "Apache/2.4.49 (Unix)"),
     "apache-outdated": on("https", lambda spot: header(spot, "Server") == "Apache/2.4.62 (Debian)"),
@@ -474,7 +496,7 @@ def test_mail_starts_tls_and_drops_what_was_said_before(running: Running) -> Non
     )
     assert "Verify return code: 0 (ok)" in output
     with spot.connect() as sock:
-        assert sock.recv(999).startswith(b"220 mail.thai-nguyen.demo.seccheck.invalid ESMTP")
+        assert sock.recv(999).startswith(b"220 mail.thai-nguyen.seccheck-demo.gov.vn ESMTP")
         sock.sendall(b"EHLO x\r\n")
         assert b"250 STARTTLS\r\n" in sock.recv(999)
         sock.sendall(b"STARTTLS\r\nMAIL FROM:<x@y>\r\n")
@@ -497,3 +519,41 @@ def test_a_page_that_is_not_there_says_so_and_nothing_else(running: Running) -> 
         running.spot(running.good("http").id, "http"),
         b"TRACE / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     )
+
+
+def test_names_are_published_with_the_registered_address_and_served_over_ipv6(running: Running) -> None:
+    context = ssl.create_default_context(cafile=running.folder / "ca.pem")
+    [server] = load_registry(running.folder / "registry.yaml").resolvers
+    for system in running.systems.values():
+        if system.defects or "https" not in system.services:
+            continue
+        query = dns.message.make_query(system.host, "AAAA")
+        over_ipv6 = dns.query.udp(query, server.address, port=server.port, timeout=5).answer
+        port = running.spot(system.id, "https").port
+        if over_ipv6:
+            with (
+                socket.create_connection(("::1", port), timeout=5) as sock,
+                context.wrap_socket(sock, server_hostname=system.host) as tls,
+            ):
+                assert tls.version() == "TLSv1.3"
+    assert published(running, system.host, "A") == [running.address(system.id)]
+
+
+def test_the_name_server_knows_its_own_zone_only(running: Running) -> None:
+    [server] = load_registry(running.folder / "registry.yaml").resolvers
+    for name, code in (("nobody.seccheck-demo.gov.vn", "NXDOMAIN"), ("example.org", "REFUSED")):
+        response = dns.query.udp(
+            dns.message.make_query(name, "A"), server.address, port=server.port, timeout=5
+        )
+        assert dns.rcode.to_text(response.rcode()) == code
+    with socket.create_connection((server.address, server.port), timeout=5) as sock:
+        sock.sendall(b"\0\x03abc")
+        assert sock.recv(9) == b""
+
+
+def test_a_port_shared_by_name_refuses_hellos_without_a_known_one(running: Running) -> None:
+    spot = running.spot(running.good().id, "https")
+    if published(running, spot.host, "AAAA"):
+        shared = Spot("::1", spot.port, "nobody.example")
+        assert offered(shared, hello(0x0303, FS_AEAD, GOOD_GROUPS + SIGNATURES))[0] == b"\x02\x70"
+        assert "unrecognized name" in s_client(shared)
