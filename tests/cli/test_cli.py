@@ -41,7 +41,6 @@ HEAVY = (
     "nassl",
     "jinja2",
     "cryptography",
-    "pydantic",
     "paramiko",
     "openpyxl",
     "dns",
