@@ -18,7 +18,7 @@ from seccheck.scope import Context
 
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_CONTENT_BYTES = 64 * 1024
+CONTENT_BYTES = 64 * 1024
 _KEPT_FIELDS = 64
 _KEPT_LENGTH = 1024
 _FROM_THE_END = ("csp", "nosniff", "framing", "framing_refused", "cookies")
@@ -105,7 +105,7 @@ def location(answer: Answer) -> Place | None:
     return Place(url, scheme, host, port or {"http": 80, "https": 443}.get(scheme, 0), target)
 
 
-def walk(context: Context, origin: Origin, target: str = "/", *, body_bytes: int = _CONTENT_BYTES) -> Walk:
+def walk(context: Context, origin: Origin, target: str = "/", *, body_bytes: int = CONTENT_BYTES) -> Walk:
     """Follow redirects from `target` while they stay on the host: at most five, one connection each.
 
     Only the address of `origin` is ever dialled. Raises `ProbeFailed` when the first answer does not come,
@@ -165,7 +165,7 @@ def answer_facts(way: Walk, now: datetime) -> tuple[dict[str, Any], list[Undecid
         "redirects_to_https": None
         if first_origin.secure
         else bool(place and place.scheme == "https" and same_host(place.host, first_origin.host)),
-        "content_bytes": len(first.body),
+        "content_bytes": min(len(first.body), CONTENT_BYTES),
         "server": safe_text(_bytes(last.first("server")), 256),
         "powered_by": safe_text(_bytes(last.first("x-powered-by")), 256),
     }

@@ -104,6 +104,7 @@ class Client:
         self._connection: Connection | None = None
         self._state = h11.Connection(h11.CLIENT)
         self._pause = _pause(context, origin.address)
+        """Seconds from one question to the next: those on one connection keep the pace of connections."""
         self._next = 0.0
 
     def ask(
@@ -136,7 +137,9 @@ class Client:
             raise
 
     def _ask(self, target: str, method: str, fields: Fields, seconds: float, body_bytes: int) -> Answer:
-        self._keep_pace()
+        wait = self._next - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
         # Room for the head and for chunked framing, whose overhead the body bound does not count.
         connection = self._open(seconds, HEAD_BYTES + 4 * body_bytes)
         headers = [
@@ -146,6 +149,7 @@ class Client:
             ("Accept-Encoding", "identity"),
             *fields,
         ]
+        self._next = time.monotonic() + self._pause
         state = self._state
         question = state.send(h11.Request(method=method, target=target, headers=headers))
         connection.send((question or b"") + (state.send(h11.EndOfMessage()) or b""))
@@ -157,13 +161,6 @@ class Client:
         else:
             self.close()
         return Answer(self.origin.url(target), target, status, seen, body, complete)
-
-    def _keep_pace(self) -> None:
-        """Hold questions on one connection to the pace that connections are held to."""
-        wait = self._next - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        self._next = time.monotonic() + self._pause
 
     def _open(self, seconds: float, max_bytes: int) -> Connection:
         if self._connection is not None:
