@@ -263,6 +263,7 @@ def dns(connection: Connection, _endpoint: Endpoint) -> Heard:
     """The answer to version.bind, class CHAOS (RFC 4892, 3.1)."""
     import dns.exception
     import dns.message
+    import dns.rcode
     import dns.rdatatype
 
     query = dns.message.make_query("version.bind", "TXT", "CH")
@@ -273,6 +274,8 @@ def dns(connection: Connection, _endpoint: Endpoint) -> Heard:
         answer = dns.message.from_wire(exactly(connection, size))
     except (dns.exception.DNSException, ValueError) as error:
         raise ProbeFailed(Reason.CONTRADICTORY, f"not a DNS message: {error}") from None
+    if answer.rcode() == dns.rcode.SERVFAIL:
+        raise ProbeFailed(Reason.UNREACHABLE, "the name server could not answer (SERVFAIL)")
     for record in answer.answer:
         if record.rdtype == dns.rdatatype.TXT:
             return replace(heard("dns", text_of(b"".join(record[0].strings))), discloses=False)
@@ -301,9 +304,11 @@ def pieces(connection: Connection) -> Iterator[bytes]:
         yield data
 
 
-def dialled(endpoint: Endpoint, context: Context, *, tls: bool, seconds: float = SECONDS) -> Connection:
-    """A connection to `endpoint`, over TLS when asked."""
-    connection = context.dial(endpoint.address, endpoint.port, seconds=seconds, max_bytes=MAX_BYTES)
+def dialled(endpoint: Endpoint, context: Context, *, tls: bool, seconds: float | None = None) -> Connection:
+    """A connection to `endpoint` that lasts `seconds` (default: `SECONDS`), over TLS when asked."""
+    connection = context.dial(
+        endpoint.address, endpoint.port, seconds=seconds or SECONDS, max_bytes=MAX_BYTES
+    )
     if tls:
         try:
             connection.start_tls(endpoint.host)

@@ -55,7 +55,7 @@ def _strict(data: Iterable[bytes]) -> tuple[list[tuple[str, str]], bytes]:
         for piece in data:
             raw = (raw + piece)[:MAX_BYTES]
             client.receive_data(piece)
-            while (event := client.next_event()) not in {h11.NEED_DATA, h11.PAUSED}:
+            while (event := client.next_event()) is not h11.NEED_DATA and event is not h11.PAUSED:
                 if isinstance(event, h11.Response):
                     headers = [(text_of(name), text_of(value)) for name, value in event.headers]
                 elif isinstance(event, h11.Data):
