@@ -78,7 +78,7 @@ def _door(speaks: str, *ports: int, approved: bool = False) -> Callable[[Conduct
 
 _ALL: tuple[Defect, ...] = (
     Defect("no-https", ("TLS-01", "TLS-02"), "http", _change(https=False, content_on_http=True)),
-    Defect("plain-on-https", ("TLS-01",), "https", _change(plain_on_https=True)),
+    Defect("plain-on-https", ("TLS-01", "DNS-06"), "https", _change(plain_on_https=True)),
     Defect("http-content", ("TLS-02",), "http", _change(content_on_http=True)),
     Defect("ssl2", ("TLS-03", "TLS-05", "TLS-06"), "tls", _by_hand((SSL2, 0), rsa=True)),
     Defect("ssl3", ("TLS-03", "TLS-06"), "tls", _by_hand((SSL3, RSA_AES128_SHA), rsa=True)),

@@ -18,7 +18,7 @@ import pytest
 from seccheck.demo.certificates import Authority
 from seccheck.demo.fleet import Fleet
 from seccheck.demo.layout import bind
-from seccheck.demo.machine import Machine, look
+from seccheck.demo.machine import UNUSED, Machine, look
 from seccheck.demo.papers import machine_breaks, write
 from seccheck.demo.systems import systems
 from seccheck.errors import SeccheckError
@@ -81,7 +81,7 @@ def test_only_the_declared_ports_and_the_doors_are_open(running: Running) -> Non
     for id_ in ("ha-giang-dichvucong", "nghe-an-mail", "mard-dichvucong"):
         system = running.registered[id_]
         doors = {port for door in running.systems[id_].conduct.doors for port in door.ports}
-        found = set(look(running.address(id_)).tcp) - set(running.fleet.machine_ports)
+        found = set(look(running.address(id_)).tcp) - set(look(UNUSED).tcp)
         assert found >= {target.port for target in system.targets}
         assert found - {target.port for target in system.targets} <= doors
 
