@@ -229,6 +229,10 @@ _DISCLOSES: dict[str, Conduct] = {
 number is one that distributions keep while they mend it, so nothing can be told from outside."""
 
 
+_OF_MAIL = {"TLS-03", "TLS-05", "CRT-01", "CRT-02", "CRT-03"}
+"""What MAI-03 asks once more of mail servers."""
+
+
 @dataclass(frozen=True)
 class DemoSystem:
     """One information system of the demonstration."""
@@ -253,7 +257,9 @@ class DemoSystem:
 
     def fails(self) -> set[str]:
         """The criteria it fails, by its defects."""
-        return set().union(*(DEFECTS[one].breaks(self.level) for one in self.defects))
+        broken = set().union(*(DEFECTS[one].breaks(self.level) for one in self.defects))
+        mail = {"smtp", "imaps"} & set(self.services)
+        return broken | {"MAI-03"} if mail and broken & _OF_MAIL else broken
 
 
 @cache

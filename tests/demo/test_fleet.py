@@ -78,10 +78,11 @@ def test_the_registry_says_that_it_is_a_demonstration(running: Running) -> None:
 
 
 def test_only_the_declared_ports_and_the_doors_are_open(running: Running) -> None:
-    for id_ in ("ha-giang-dichvucong", "nghe-an-mail", "mard-dichvucong"):
+    machine = set(look(UNUSED).tcp)
+    for id_ in ("nghe-an-mail", "mard-dichvucong"):
         system = running.registered[id_]
         doors = {port for door in running.systems[id_].conduct.doors for port in door.ports}
-        found = set(look(running.address(id_)).tcp) - set(look(UNUSED).tcp)
+        found = set(look(running.address(id_)).tcp) - machine
         assert found >= {target.port for target in system.targets}
         assert found - {target.port for target in system.targets} <= doors
 

@@ -67,6 +67,12 @@ def test_a_defect_breaks_only_what_is_asked_at_the_level() -> None:
     assert DEFECTS["tls10"].breaks(2) == {"TLS-03"}
 
 
+def test_weak_tls_breaks_what_is_asked_of_mail_servers_too() -> None:
+    truth = expected(extra_defects={"nghe-an-mail": ("expired",), "ha-noi-dichvucong": ("expired",)})
+    assert truth["nghe-an-mail"] == {"CRT-03", "MAI-03"}
+    assert truth["ha-noi-dichvucong"] == {"CRT-03"}
+
+
 def test_an_extra_defect_changes_the_truth() -> None:
     before, after = expected(), expected(extra_defects={"ha-noi-dichvucong": ("tls10",)})
     assert before["ha-noi-dichvucong"] == set()
