@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -273,3 +273,8 @@ def releases_with(case: Case) -> tuple[str, ...]:
         if follows and same_branch and compare(case.product.version, number) <= 0:
             found.append(release)
     return tuple(found)
+
+
+def days_since(case: Case, day: str) -> int:
+    """How many days `day` lies before the question."""
+    return (case.at.date() - date.fromisoformat(day)).days

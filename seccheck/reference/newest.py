@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from seccheck.model import Reason
@@ -14,6 +14,7 @@ from seccheck.reference.case import (
     bare,
     case_of,
     cycles_of,
+    days_since,
     order,
     releases_with,
     repaired,
@@ -71,7 +72,7 @@ def _newest_package(case: Case, expected: str, days: int) -> Ruling:
     if level is None:
         return _without_level(case, expected, days, notable)
     standing = _package_level(case.build.version, level)
-    return _age(case, expected, days, standing, "debian", notable)
+    return _age(case, expected, days, standing, case.reference.feed_date("debian"), notable)
 
 
 def _package_level(version: str, level: PackageLevel) -> _Level:
@@ -100,7 +101,7 @@ def _without_level(case: Case, expected: str, days: int, lacking: list[str]) -> 
         for fix in case.reference.builds.fixes
         if fix.product == case.name and fix.release == case.build.release and fix.cve in lacking
     ]
-    if dates and _days_since(case, min(dates)) > days:
+    if dates and days_since(case, min(dates)) > days:
         return case.failed(
             expected, f"lacks the fix of {', '.join(lacking)}, out since {min(dates)}", lacking
         )
@@ -120,7 +121,7 @@ def _newest_followed(case: Case, expected: str, days: int) -> Ruling:
             known = dated.get(upstream(number))
             dated[upstream(number)] = min(known, day) if known and day else known or day
         standing = _stand(case.product.version, dated, compare)
-        rulings.append(_age(case, expected, days, standing, "debian", ()))
+        rulings.append(_age(case, expected, days, standing, case.reference.feed_date("debian"), ()))
     if not rulings:
         return case.open(Reason.STALE, expected, f"newer than every package known; {case.old('debian')}")
     same = len({ruling.verdict for ruling in rulings}) == 1
@@ -133,41 +134,40 @@ def _newest_release(case: Case, expected: str, days: int) -> Ruling:
     if len(cycles) != 1 and not newest_only:
         return case.open(Reason.NO_DATA, expected, "no release of its branch is known")
     numbers = case.reference.numbers(case.name)
-    if case.entry.branches or not newest_only:
+    if not newest_only:
         names = [prefix for prefix, name in case.entry.branches if name == cycles[0].name] or [cycles[0].name]
         numbers = {
             number: day for number, day in numbers.items() if any(within(number, name) for name in names)
         }
-    standing = _stand(case.product.version, numbers, lambda a, b: order(case.entry, a, b))
     if not numbers:
         return case.open(Reason.NO_DATA, expected, "no release of its branch is known")
+    standing = _stand(case.product.version, numbers, lambda a, b: order(case.entry, a, b))
     flaws = (*case.reference.notable(case.name), *case.reference.exploited(case.name))
     has = sorted(flaw.cve for flaw in flaws if matches(flaw, case.product, case.entry) == "has")
-    feed = max(("eol", "releases"), key=case.reference.feed_date)
-    closed = cycles and isinstance(cycles[0].ended, str) and cycles[0].ended <= case.reference.feed_date(feed)
+    known = case.reference.complete_as_of(case.name)
+    closed = cycles and known and isinstance(cycles[0].ended, str) and cycles[0].ended <= known
     if closed and standing.newer_since is None and not standing.beyond:
         return case.passed(expected, f"{standing.newest} is the last release of its branch")
-    return _age(case, expected, days, standing, feed, has)
+    return _age(case, expected, days, standing, known, has)
 
 
 def _age(
-    case: Case, expected: str, days: int, standing: _Level, feed: str, candidates: Iterable[str]
+    case: Case, expected: str, days: int, standing: _Level, known: str, candidates: Iterable[str]
 ) -> Ruling:
+    """The ruling on a level by data that was complete on the day `known`."""
     if standing.newer_since == "":
         return case.open(Reason.NO_DATA, expected, f"{standing.newest} is newer, since when is not known")
     if standing.newer_since is not None:
-        age = _days_since(case, standing.newer_since)
+        age = days_since(case, standing.newer_since)
         observed = f"{standing.newest} is newest; superseded {standing.newer_since}, {age} days ago"
         if age > days:
             return case.failed(expected, observed, candidates)
     else:
-        observed = f"{standing.newest} is newest in the data of {case.reference.feed_date(feed)}"
+        observed = f"{standing.newest} is newest in the data of {known}"
+    if not known:
+        return case.open(Reason.NO_DATA, expected, "its releases are not known completely")
     if standing.beyond:
-        return case.open(Reason.STALE, expected, f"newer than the data of {case.reference.feed_date(feed)}")
-    if case.reference.age(feed, case.at) > RELEASE_DAYS:
-        return case.open(Reason.STALE, expected, f"{observed}; {case.old(feed)}")
+        return case.open(Reason.STALE, expected, f"newer than the data of {known}")
+    if days_since(case, known) > RELEASE_DAYS:
+        return case.open(Reason.STALE, expected, f"{observed}; that is {days_since(case, known)} days old")
     return case.passed(expected, observed)
-
-
-def _days_since(case: Case, day: str) -> int:
-    return (case.at.date() - date.fromisoformat(day)).days

@@ -58,6 +58,8 @@ class Affected(Record):
     through: str = ""
     """The last version with it, all of its builds included."""
     exact: str = ""
+    after: str = ""
+    """In place of `from`: the last version before the flaw."""
 
 
 class Flaw(Record):
@@ -160,6 +162,10 @@ class Entry(Record):
     """Vendor and product in the catalogue of exploited vulnerabilities."""
     support: tuple[Cycle, ...] = ()
     support_source: str = ""
+    releases: dict[str, str] = {}
+    """The date of every release, for a product that the feed `releases` lacks."""
+    as_of: str = ""
+    """The day when `support` and `releases` were complete; empty: they may lack the newest."""
     policy: str = ""
     """`newest-only`: upstream maintains its newest release alone."""
     drop: str = ""
@@ -370,7 +376,18 @@ class Reference:
         for slug in (name, *self.entry(name).aliases):
             if slug in self._releases.products:
                 return self._releases.products[slug]
-        return {}
+        return self.entry(name).releases
+
+    def complete_as_of(self, name: str) -> str:
+        """The day when the list of the product's releases was complete; "" when it may lack some."""
+        entry = self.entry(name)
+        slugs = (name, *entry.aliases)
+        dates = [
+            self.feed_date(feed)
+            for feed, products in (("eol", self._support.products), ("releases", self._releases.products))
+            if any(slug in products for slug in slugs)
+        ]
+        return max(dates, default=entry.as_of)
 
     def numbers(self, name: str) -> dict[str, str]:
         """Every number of the product that is known to exist, with the day it was first seen (or "")."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from seccheck.model import Reason
-from seccheck.reference.case import Case, Ruling, case_of, cycles_of, releases_with
+from seccheck.reference.case import Case, Ruling, case_of, cycles_of, days_since, releases_with
 from seccheck.reference.product import Product
 from seccheck.reference.snapshot import Cycle, Reference
 from seccheck.reference.versions import compare
@@ -47,8 +47,9 @@ def supported(product: Product | Mapping[str, Any], reference: Reference, at: da
     if case.build.kind != "upstream":
         return case.unseen(expected)
     if states and case.entry.policy == "newest-only":
-        if case.reference.age("releases", at) > RELEASE_DAYS:
-            return case.open(Reason.STALE, expected, case.old("releases"))
+        known = case.reference.complete_as_of(case.name)
+        if days_since(case, known) > RELEASE_DAYS:
+            return case.open(Reason.STALE, expected, f"the newest release known is of {known}")
         return case.passed(expected, "the newest release, which upstream maintains")
     return case.open(Reason.NO_DATA, expected, "nothing is known about the support of this version")
 

@@ -21,12 +21,14 @@ def dated(shipped: Reference) -> Callable[[str], Reference]:
     """The shipped data with another date on every feed."""
 
     def make(day: str) -> Reference:
-        return Reference(
-            {
-                feed: json.dumps({**json.loads(data), "date": day}).encode()
-                for feed, data in shipped.files.items()
-            }
-        )
+        files = {}
+        for feed, data in shipped.files.items():
+            document = {**json.loads(data), "date": day}
+            for entry in document["content"].get("products", {}).values():
+                if "as_of" in entry:
+                    entry["as_of"] = day
+            files[feed] = json.dumps(document).encode()
+        return Reference(files)
 
     return make
 
