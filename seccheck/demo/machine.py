@@ -55,13 +55,21 @@ def look(address: str) -> Machine:
             result = sock.connect_ex((address, port))
             if result == errno.ECONNREFUSED and _LINUX:
                 continue  # there the same socket may try again
-            if result == 0 and sock.getsockname() != sock.getpeername():
+            if result == 0 and not _met_itself(sock):
                 found.append(port)
             sock.close()
             sock = _socket()
     finally:
         sock.close()
     return Machine(tuple(found), _udp(address), unsettled=port < 65535)
+
+
+def _met_itself(sock: socket.socket) -> bool:
+    """Whether a connection found its own end: the source port happened to be the one asked for."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:  # the listener has closed it already
+        return False
 
 
 def _socket() -> socket.socket:
