@@ -180,11 +180,14 @@ def collect(
         return len(journal) >= len(jobs)
 
 
-def judge(folder: RunFolder, journal: Journal) -> Iterator[SystemResult]:
-    """The result of each system, in order of id: the same folder gives the same results."""
+def judge(folder: RunFolder, journal: Journal, criteria: CriteriaSet | None = None) -> Iterator[SystemResult]:
+    """The result of each system, in order of id: the same folder gives the same results.
+
+    `criteria`: others than the run's own.
+    """
     plan: Plan = folder.plan
     made = moment(plan.made)
-    criteria = folder.criteria
+    criteria = criteria or folder.criteria
     planner = planner_for(folder.registry, criteria, plan.zone, made, {one.name: one for one in plan.names})
 
     @lru_cache(maxsize=512)

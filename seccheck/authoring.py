@@ -11,25 +11,29 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seccheck.assessment import judge
 from seccheck.criteria import (
+    Basis,
     CriteriaFile,
     CriteriaSet,
     Criterion,
     Example,
     SetFile,
-    bundled_sets,
     catalogue_files,
     compile_alone,
     load_criteria,
+    load_sources,
     read_criteria,
 )
 from seccheck.errors import InputError, Problem
 from seccheck.expect import Evidence, Failure
+from seccheck.finding import Finding
 from seccheck.hosts import DIRECT_TLS, STARTTLS
-from seccheck.model import Model, Reason, Verdict
+from seccheck.model import Model, Reason, Text, Verdict
 from seccheck.probes import load_probes
 from seccheck.reference import load_reference
 from seccheck.registry import Registry
+from seccheck.runfolder import RunFolder
 from seccheck.yamlfile import read_yaml
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -60,6 +64,23 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "domain": {"name": "example.gov.vn"},
 }
 """What an example need not say of the registry."""
+
+
+BASIS = {
+    "vi": {
+        "binding": "bắt buộc",
+        "by-analogy": "áp dụng tương tự",
+        "interpretation": "theo cách hiểu của dự án",
+        "project-choice": "lựa chọn của dự án",
+    },
+    "en": {
+        "binding": "binding",
+        "by-analogy": "by analogy",
+        "interpretation": "interpretation",
+        "project-choice": "project choice",
+    },
+}
+"""How binding a basis is, in words."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +199,55 @@ def describe(criteria: CriteriaSet, identifier: str, language: str) -> str:
     return "\n".join(lines)
 
 
+def try_against(path: Path, run: RunFolder) -> Iterator[tuple[str, Finding]]:
+    """Judge the criteria of a draft file against the evidence of a stored run: system and finding.
+
+    Nothing is written, nothing is looked at; what the draft needs and the run never collected is not-probed.
+    """
+    draft = CriteriaSet(
+        id=path.stem,
+        version="draft",
+        name=Text(vi="Bản nháp", en="Draft"),
+        profile="full",
+        criteria=tuple(compile_alone(path, load_probes())),
+        sources=load_sources(),
+    )
+    with run.journal() as journal:
+        for result in judge(run, journal, draft):
+            for finding in result.findings:
+                yield result.id, finding
+
+
+def catalogue_page(language: str) -> str:
+    """The catalogue as a page in Markdown, generated: every criterion with its reason, basis and remedy."""
+    vi = language == "vi"
+    sources = load_sources()
+    lines = ["# Danh mục tiêu chí" if vi else "# The catalogue of criteria", ""]
+    lines += [
+        "Trang này được tạo tự động từ `criteria/`." if vi else "This page is generated from `criteria/`.",
+        "",
+    ]
+    for one in sorted(compile_all().values(), key=lambda each: each.id):
+        level = f"{'từ cấp độ' if vi else 'from level'} {one.text.from_level}"
+        lines += [f"## {one.id}: {one.statement(language)}", "", f"{one.text.severity}, {level}", ""]
+        lines += [one.text.rationale.in_language(language).strip(), ""]
+        lines += [f"- {basis_line(basis, sources, language)}" for basis in one.text.basis]
+        lines += ["", one.text.remedy.in_language(language).strip(), ""]
+    return "\n".join(lines)
+
+
+def compile_all() -> dict[str, Criterion]:
+    """Every criterion of the bundled catalogue, compiled with its own parameters."""
+    return {one.id: one for path in catalogue_files() for one in compile_alone(path, load_probes())}
+
+
+def basis_line(basis: Basis, sources: Mapping[str, Any], language: str) -> str:
+    """The clause that a criterion rests on, and how binding it is."""
+    source = sources.get(basis.source)
+    title = source.get("title", {}).get(language, basis.source) if isinstance(source, dict) else basis.source
+    return f"{BASIS[language][basis.kind]}: {title}{f', {basis.clause}' if basis.clause else ''}"
+
+
 def json_schema(what: str) -> str:
     """The JSON Schema (draft 2020-12) of a file format, as text."""
     from seccheck.waivers import WaiverFile
@@ -197,6 +267,3 @@ def json_schema(what: str) -> str:
             "criteria schema", f"expected one of {', '.join([*models, 'results'])}; found {what!r}", hint=hint
         )
     return json.dumps(models[what].model_json_schema(by_alias=True), indent=1, ensure_ascii=False) + "\n"
-
-
-__all__ = ["Trial", "bundled_sets", "check", "describe", "json_schema", "try_examples"]

@@ -19,6 +19,8 @@ TIME_OPERATORS = ("after", "before")
 """Operators that hold a time against the moment of the look."""
 _LISTS = {"subset_of", "disjoint_from", "contains"}
 
+_hints = cache(typing.get_type_hints)
+
 Complaint = tuple[str, str]
 """What was expected, and a hint (or "")."""
 
@@ -31,10 +33,9 @@ def plain(kind: Any) -> Any:
     return kind
 
 
-@cache
 def fields(kind: Any) -> dict[str, Any]:
     """The facts inside a record type, by name; none for any other type."""
-    return typing.get_type_hints(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else {}
+    return _hints(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else {}
 
 
 def member_type(kind: Any) -> Any:

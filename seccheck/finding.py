@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from seccheck.criteria import Criterion
+from seccheck.documents import problem
 from seccheck.expect import Evidence, Failure, Judgement, Row, trim
 from seccheck.journal import Line
 from seccheck.model import Reason, Record, Status, Verdict, all_of, digest
-from seccheck.observation import Observation
 from seccheck.plan import Jobs, Look, Question
 from seccheck.reference import Reference
 from seccheck.waivers import Waiver, covering
@@ -122,9 +122,10 @@ class Judge:
             return Failure(Reason.NOT_PROBED, "the document was not looked at")
         seen.append(line.digest)
         months = question.criterion.months(question.system.level) or 0
-        problem = _document_problem(line.observation, entry.sha256, entry.issued, months)
-        if problem:
-            return Failure(Reason.NO_VALID_EVIDENCE, f"{entry.file}: {problem}")
+        seen_on = line.observation
+        wrong = seen_on.detail or problem(seen_on.facts, entry, months, seen_on.at.date())
+        if wrong:
+            return Failure(Reason.NO_VALID_EVIDENCE, f"{entry.file}: {wrong}")
         verdict = Verdict.PASS if entry.states == "met" else Verdict.FAIL
         observed = f"{entry.states} ({entry.file}, {entry.issuer or '–'}, {entry.issued.isoformat()})"
         row = Row(
@@ -165,32 +166,6 @@ class Judge:
         if self.profile == "technical" and criterion.group == "PAT" and judged.reason in NEEDS_DOCUMENT:
             return False
         return criterion.counts_on(self.made.date())
-
-
-def _document_problem(observation: Observation, sha256: str, issued: date, months: int) -> str:
-    """Why a document decides nothing; empty when it is valid."""
-    facts = observation.facts or {}
-    if observation.failed or not facts.get("present"):
-        return observation.detail or "the file is missing"
-    if facts["sha256"] != sha256:
-        return "the file is not the one whose digest is registered"
-    day = observation.at.date()
-    if issued > day:
-        return f"issued on {issued}, after it was looked at"
-    if _months_after(issued, months) < day:
-        return f"issued on {issued}, older than {months} months"
-    return ""
-
-
-def _months_after(day: date, months: int) -> date:
-    """The same day `months` later, or the last day of that month where it has none."""
-    year, month = divmod(day.month - 1 + months, 12)
-    for last in (day.day, 30, 29, 28):
-        try:
-            return date(day.year + year, month + 1, last)
-        except ValueError:
-            continue
-    raise ValueError(day)
 
 
 def _join(judged: Sequence[Judgement]) -> Judgement:

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from seccheck import __version__
-from seccheck.cli import author, gating, run, show
+from seccheck.cli import author, evidence, gating, run, show
 from seccheck.errors import SeccheckError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, show, gating, author):
+for group in (run, show, gating, author, evidence):
     group.register(app)
 
 

@@ -146,6 +146,43 @@ def criteria_schema(
     typer.echo(json_schema(what), nl=False)
 
 
+@criteria_app.command("docs")
+def criteria_docs(language: Annotated[str, typer.Option("--lang", help="vi or en.")] = "vi") -> None:
+    """The catalogue as a page in Markdown."""
+    from seccheck.authoring import catalogue_page
+
+    typer.echo(catalogue_page(language))
+
+
+@criteria_app.command("try")
+def criteria_try(
+    file: Annotated[Path, typer.Argument(help="A draft: a criteria file.")],
+    against: Annotated[Path, typer.Option(help="A run folder.")],
+) -> None:
+    """Judge a draft against stored evidence: system, target, criterion, verdict, reason, observed."""
+    from collections import Counter
+
+    from seccheck.authoring import try_against
+    from seccheck.runfolder import RunFolder
+
+    counts: Counter[str] = Counter()
+    for system, finding in try_against(file, RunFolder.open(against)):
+        counts[finding.verdict] += 1
+        telling = next(
+            (row.observed for row in finding.evidence if row.verdict is finding.observed_verdict), ""
+        )
+        cells = (
+            system,
+            finding.target or "",
+            finding.criterion,
+            finding.verdict,
+            finding.reason or "",
+            telling,
+        )
+        typer.echo("\t".join(cells))
+    say(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
+
+
 @feeds_app.command("status")
 def feeds_status() -> None:
     """The reference data in use: feed, date of its publisher, age, entries, digest."""

@@ -161,7 +161,8 @@ def explain(
     language: Annotated[str, typer.Option("--lang", help="vi or en; default: the run's language.")] = "",
 ) -> None:
     """Why a system got this verdict: evidence, rule, clause, remedy."""
-    from seccheck.cli.words import basis_line, finding_lines
+    from seccheck.authoring import basis_line
+    from seccheck.cli.words import finding_lines
     from seccheck.errors import InputError
     from seccheck.runfolder import RunFolder
     from seccheck.yamlfile import did_you_mean

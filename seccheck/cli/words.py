@@ -67,20 +67,6 @@ TALLY = {
         "document": "{documents} systems need a document that shows their patch level.",
     },
 }
-BASIS = {
-    "vi": {
-        "binding": "bắt buộc",
-        "by-analogy": "áp dụng tương tự",
-        "interpretation": "theo cách hiểu của dự án",
-        "project-choice": "lựa chọn của dự án",
-    },
-    "en": {
-        "binding": "binding",
-        "by-analogy": "by analogy",
-        "interpretation": "interpretation",
-        "project-choice": "project choice",
-    },
-}
 DECIDED = {
     "vi": {"probe": "kiểm tra từ xa", "document": "tài liệu", "registry": "danh mục hệ thống"},
     "en": {"probe": "a probe", "document": "a document", "registry": "the registry"},
@@ -131,13 +117,6 @@ def finding_lines(finding: Mapping[str, Any], language: str) -> list[str]:
         words = say["waived"].format(until=waiver["until"], by=waiver["approved_by"], reason=waiver["reason"])
         lines.append(f"  {words}")
     return [*lines, *(f"  {say['observation']} {digest}" for digest in finding["observations"])]
-
-
-def basis_line(basis: Any, sources: Mapping[str, Any], language: str) -> str:
-    """The clause that a criterion rests on, and how binding it is."""
-    source = sources.get(basis.source)
-    title = source.get("title", {}).get(language, basis.source) if isinstance(source, dict) else basis.source
-    return f"{BASIS[language][basis.kind]}: {title}{f', {basis.clause}' if basis.clause else ''}"
 
 
 def tally_lines(summary: Mapping[str, Any], language: str) -> list[str]:

@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from seccheck.errors import PluginError
 from seccheck.model import ProbeFailed as ProbeFailed
 from seccheck.model import Reason, Record, as_dict
+from seccheck.plugins import load_plugins
 
 if TYPE_CHECKING:
     from seccheck.scope import Context
@@ -142,20 +141,5 @@ def covers(given: Params, wanted: Params) -> bool:
 
 @cache
 def load_probes() -> dict[str, Probe[Any, Any]]:
-    """Every installed probe by id, built-in ones included.
-
-    Raises `PluginError` when a plugin cannot be imported or its id differs from its entry-point name.
-    """
-    probes: dict[str, Probe[Any, Any]] = {}
-    for entry in sorted(entry_points(group="seccheck.probes"), key=lambda entry: entry.name):
-        try:
-            probe = entry.load()
-        except ImportError as error:
-            raise PluginError(
-                f"probe plugin {entry.name!r} ({entry.value}) cannot be imported: {error}",
-                next_step="reinstall seccheck or the package that brings this plugin",
-            ) from error
-        if not isinstance(probe, Probe) or probe.id != entry.name:
-            raise PluginError(f"{entry.value} is not a Probe with the id {entry.name!r}")
-        probes[probe.id] = probe
-    return probes
+    """Every installed probe by id, built-in ones included; raises `PluginError` for a broken one."""
+    return load_plugins("seccheck.probes", Probe)
