@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from seccheck.errors import PluginError
+from seccheck.plugins import load_plugins
 
 if TYPE_CHECKING:
     from seccheck.reports.run import RunFolder
@@ -57,20 +56,5 @@ class Report:
 
 @cache
 def load_reports() -> dict[str, Report]:
-    """Every installed report by id, built-in ones included.
-
-    Raises `PluginError` when a plugin cannot be imported or its id differs from its entry-point name.
-    """
-    reports: dict[str, Report] = {}
-    for entry in sorted(entry_points(group="seccheck.reports"), key=lambda entry: entry.name):
-        try:
-            report = entry.load()
-        except ImportError as error:
-            raise PluginError(
-                f"report plugin {entry.name!r} ({entry.value}) cannot be imported: {error}",
-                next_step="reinstall seccheck or the package that brings this plugin",
-            ) from error
-        if not isinstance(report, Report) or report.id != entry.name:
-            raise PluginError(f"{entry.value} is not a Report with the id {entry.name!r}")
-        reports[report.id] = report
-    return reports
+    """Every installed report by id, built-in ones included; raises `PluginError` for a broken one."""
+    return load_plugins("seccheck.reports", Report)
