@@ -10,7 +10,7 @@ import gc
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from seccheck.errors import SeccheckError
@@ -54,7 +54,7 @@ def _write(site: Site, folder: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     site.overview.run.journal_index  # noqa: B018 - read once, before the processes part
     pages = list(Pages(site).all())
-    jobs: list[Page | list[Row]] = [*pages]
+    jobs: list[Job] = [*pages]
     jobs += [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     for page in pages:
         (folder / site.path(page.key)).parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class _Writer:
         self.folder = folder
         self.systems = SystemPages(site)
 
-    def __call__(self, job: Page | list[Row]) -> None:
+    def __call__(self, job: Job) -> None:
         if isinstance(job, Page):
             self._put(job.key, self.site.render(job))
             return
@@ -85,33 +85,33 @@ class _Writer:
         (self.folder / self.site.path(key)).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-_work: Callable[[Page | list[Row]], None] | None = None
+Job = Page | list[Row]
+_inherited: tuple[Callable[[Job], None], list[Job]] | None = None
 
 
-def _do(job: Page | list[Row]) -> None:
-    assert _work  # noqa: S101 - set before the processes part
-    _work(job)
+def _do(place: int) -> None:
+    assert _inherited  # noqa: S101 - set before the processes part
+    work, jobs = _inherited
+    work(jobs[place])
 
 
-def _fan_out(
-    work: Callable[[Page | list[Row]], None], jobs: Iterable[Page | list[Row]], *, parallel: bool
-) -> None:
+def _fan_out(work: Callable[[Job], None], jobs: list[Job], *, parallel: bool) -> None:
     """Do all jobs, in forked processes where that pays and the system can."""
-    global _work  # noqa: PLW0603 - what forked processes inherit cannot be handed over
+    global _inherited  # noqa: PLW0603 - forked processes inherit the work; only numbers cross to them
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not parallel or count < 2 or "fork" not in multiprocessing.get_all_start_methods():
         for job in jobs:
             work(job)
         return
-    _work = work
+    _inherited = work, jobs
     gc.freeze()  # what the processes share stays shared
     try:
         with multiprocessing.get_context("fork").Pool(count) as pool:
-            for _ in pool.imap_unordered(_do, jobs):
+            for _ in pool.imap_unordered(_do, range(len(jobs))):
                 pass
     finally:
         gc.unfreeze()
-        _work = None
+        _inherited = None
 
 
 def _replaceable(folder: Path) -> bool:

@@ -64,6 +64,8 @@ class Row:
     """What fails or is not concluded without counting."""
     waived: tuple[Blocker, ...]
     """Criteria that a waiver covers."""
+    unfit: int
+    """How many of its findings are neither passed nor without application."""
 
     @property
     def has_work(self) -> bool:
@@ -171,6 +173,7 @@ class Overview:
             blockers=tuple(one for one in counted if one.verdict != "waived"),
             advised=tuple(one for one in advised if one.verdict != "waived"),
             waived=tuple(one for one in (*counted, *advised) if one.verdict == "waived"),
+            unfit=len({one.criterion for one in unfit}) if self.options.public else len(unfit),
         )
         self.rows.append(row)
         for counts in (self.counts, self.by_unit[row.unit], self.by_level[row.level], self.by_kind[kind]):

@@ -68,8 +68,8 @@ class Links:
 
     def to(self, page: str, name: str = "") -> str:
         """The address of `page`, or of a place in it."""
-        if self.single:
-            return f"#{self.anchor(page, name)}"
+        if self.single:  # where the list of all systems is the lists of the units
+            return f"#{self.anchor('units' if page == 'systems/all' else page, name)}"
         file = "index.html" if page == self.first else f"{page}{self.extension}"
         return f"{self.root}{file}{'#' if name else ''}{name}"
 
@@ -104,6 +104,13 @@ class Page:
     heading: str = ""
     lead: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def opens_sheet(self) -> bool:
+        """Whether it begins on a new sheet when the whole report is printed."""
+        if self.template == "unit":
+            return bool(self.data["steps"])
+        return self.template not in {"system", "systems", "criterion"}
 
     def __post_init__(self) -> None:
         self.heading = self.heading or self.title

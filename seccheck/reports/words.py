@@ -96,6 +96,7 @@ EXPECTATIONS = (
 )
 """How an expectation begins in the evidence, which is recorded in English."""
 VALUES = {"true": _("true"), "false": _("false"), "met": _("met"), "not-met": _("not met")}
+DECIDERS = {"probe": _("probe"), "document": _("document"), "registry": _("registry")}
 REFERENCE_NAMES = {
     "eol": _("Support dates of products"),
     "kev": _("Known exploited vulnerabilities"),
@@ -167,6 +168,11 @@ class Words:
     def bases(self) -> dict[str, str]:
         """How a criterion rests on its source."""
         return self._table(BASIS_NAMES)
+
+    @cached_property
+    def deciders(self) -> dict[str, str]:
+        """What a finding rests on."""
+        return self._table(DECIDERS)
 
     @cached_property
     def reasons(self) -> dict[str, str]:
