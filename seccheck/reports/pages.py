@@ -42,7 +42,8 @@ class Pages:
             yield self.units()
             yield from self.system_lists()
             yield self.matrix()
-            for unit in sorted(self.overview.units.keys() | self.overview.by_unit.keys()):
+            listed = {unit.id for part in self.overview.coverage() for unit in part.units}
+            for unit in sorted(listed | self.overview.by_unit.keys()):
                 yield self.unit(unit)
         if self.change:
             yield self.changed(self.change)
@@ -118,6 +119,8 @@ class Pages:
             for status, meaning in self._status_meanings().items()
         ]
         for name, title, lead, rows in lists:
+            if not rows and name in {"waived", "unassessed"}:
+                continue  # nothing leads there
             yield Page(
                 key=f"systems/{name}",
                 template="systems",

@@ -113,6 +113,7 @@ def _criteria(count: int) -> list[dict[str, Any]]:
             "from_level": rule.level,
             "counted": rule.counted,
             "advised_because": "" if rule.counted else "weight",
+            "evidence_months": {"1": 12, "3": 6},
         }
         for rule in RULES
     ]
@@ -177,6 +178,7 @@ class Sample:
     """Every other finding is not a pass: the worst case for size."""
     unit_list: str = "vn-2024"
     scan_id: str = "2024-06-08-quy-2"
+    finished: str = FINISHED
     of: int = 90
     better: int = 0
     """Turn this many defective systems good, for a later run to compare with."""
@@ -210,7 +212,7 @@ def _registry(sample: Sample) -> dict[str, Any]:
                 ],
                 "contact": f"attt@{unit['id']}.example.gov.vn",
                 "operated_by": f"Trung tâm Công nghệ thông tin {HOSTILE if sample.hostile else ''}".strip(),
-                "evidence": {},
+                "evidence": _documents(number),
             }
         )
     systems.sort(key=lambda system: system["id"])
@@ -220,6 +222,21 @@ def _registry(sample: Sample) -> dict[str, Any]:
         "unit_list": sample.unit_list,
         "units": units,
         "systems": systems,
+    }
+
+
+def _documents(number: int) -> dict[str, Any]:
+    """A decision and a scan report for every third system."""
+    if number % 3:
+        return {}
+    return {
+        "PAT-01": {
+            "file": f"evidence/{number}/qd-{100 + number}.pdf",
+            "issued": f"2023-{1 + number % 12:02d}-15",
+            "issuer": "Sở Thông tin và Truyền thông",
+            "states": "met",
+            "sha256": "0" * 64,
+        }
     }
 
 
@@ -282,7 +299,7 @@ def write_run(folder: Path, sample: Sample | None = None) -> Path:
     scan = {
         "id": sample.scan_id,
         "started": STARTED,
-        "finished": FINISHED,
+        "finished": sample.finished,
         "seccheck": "0.1.0",
         "command": "seccheck scan -r registry.yaml -c project06-2024 --profile technical",
         "demonstration": sample.demonstration,
