@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     class Record:
         """What the program writes: frozen and keyword-only, decoded with validation, encoded canonically."""
 
-        def __init_subclass__(cls, *, forbid_unknown_fields: bool = False) -> None: ...
+        def __init_subclass__(
+            cls, *, forbid_unknown_fields: bool = False, rename: str | None = None
+        ) -> None: ...
 
 else:
 

@@ -178,7 +178,9 @@ class Entry(Record):
     """The banner never carries the patch level."""
 
 
-class _Product(Record):
+class SupportedProduct(Record):
+    """A product and its branches."""
+
     title: str = ""
     cycles: tuple[Cycle, ...] = ()
 
@@ -186,7 +188,7 @@ class _Product(Record):
 class Support(Record):
     """Content of the feed `eol`."""
 
-    products: dict[str, _Product]
+    products: dict[str, SupportedProduct]
 
 
 class Releases(Record):
@@ -378,6 +380,10 @@ class Reference:
                 return self._releases.products[slug]
         return self.entry(name).releases
 
+    def listed_releases(self) -> tuple[str, ...]:
+        """The products whose releases the feed `releases` lists."""
+        return tuple(sorted(self._releases.products))
+
     def complete_as_of(self, name: str) -> str:
         """The day when the list of the product's releases was complete; "" when it may lack some."""
         entry = self.entry(name)
@@ -447,6 +453,22 @@ class Reference:
                 if flaw.in_kev or flaw.cve in self._catalogue.ids:
                     found.setdefault(product, {})[flaw.cve] = flaw
         return {product: tuple(flaws.values()) for product, flaws in found.items()}
+
+    def all_ranges(self) -> tuple[Flaw, ...]:
+        """Every flaw whose versions are known."""
+        return tuple(flaw for flaws in self._flaws.values() for flaw in flaws)
+
+    def catalogue(self) -> tuple[Exploited, ...]:
+        """The entries of the catalogue of exploited flaws that are of products we name."""
+        return self._catalogue.flaws
+
+    def products_by_flaw(self) -> dict[str, str]:
+        """Which product a flaw in the catalogue is of, by its identifier."""
+        return {flaw.cve: flaw.product for flaw in self._catalogue.flaws}
+
+    def flaw_ids(self, name: str) -> set[str]:
+        """The identifiers of every flaw that is known of the product."""
+        return {flaw.cve for flaw in (*self.exploited(name), *self.notable(name))}
 
     def notable(self, name: str) -> tuple[Flaw, ...]:
         """Well-known flaws of the product that are not in the catalogue of exploited ones."""
@@ -545,7 +567,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
         files = {feed.id: (folder / feed.file).read_bytes() for feed in manifest.feeds}
-    except (msgspec.MsgspecError, OSError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
         raise SeccheckError(f"{path}: {error}", next_step=advice) from error
     if manifest.seccheck != FORMAT:
         raise SeccheckError(f"{path} has the format {manifest.seccheck!r}, not {FORMAT!r}", next_step=advice)
@@ -556,7 +578,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def newest(candidates: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
-    """Of each feed the file with the latest date, whatever the date of the file itself."""
+    """Of each feed the latest by the date inside it; of two with the same date the later candidate."""
     best: dict[str, bytes] = {}
     dates: dict[str, str] = {}
     for files in candidates:
@@ -564,7 +586,7 @@ def newest(candidates: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
             if feed not in CONTENTS:
                 continue
             document = read_document(data, f"feed {feed!r}")
-            if feed not in best or document.date > dates[feed]:
+            if feed not in best or document.date >= dates[feed]:
                 best[feed], dates[feed] = data, document.date
     return best
 
@@ -588,7 +610,7 @@ def load_reference_bytes(data: bytes) -> Reference:
     try:
         text = zlib.decompressobj(wbits=31).decompress(data, _MAX_UNPACKED)
         files = msgspec.json.decode(text, type=dict[str, str])
-    except (zlib.error, msgspec.MsgspecError) as error:
+    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SeccheckError(
             f"the run's reference data is damaged: {error}",
             next_step="take the run folder from its source again",
