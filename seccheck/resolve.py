@@ -102,7 +102,7 @@ class Stub:
     def message(
         self, name: dns.name.Name, kind: dns.rdatatype.RdataType, *, dnssec: bool = False
     ) -> dns.message.QueryMessage:
-        """The NOERROR or NXDOMAIN message for one question; with `dnssec`, signatures and all, unchecked."""
+        """The NOERROR or NXDOMAIN message for one question; with `dnssec`, signatures and all."""
         key = (name, int(kind), dnssec)
         if key not in self._known:
             self._known[key] = self._ask_servers(name, kind, dnssec=dnssec)
@@ -118,8 +118,7 @@ class Stub:
         import dns.rcode
 
         question = dns.message.make_query(name, kind, use_edns=0, payload=_PAYLOAD, want_dnssec=dnssec)
-        if dnssec:  # the checking is ours: a validating resolver would hide what is wrong
-            question.flags |= dns.flags.CD
+        question.flags |= dns.flags.CD  # the checking is ours: a validating resolver would hide what is wrong
         give_up = time.monotonic() + _QUESTION_SECONDS
         said = "no resolver answered"
         for _ in range(_ROUNDS):

@@ -1,25 +1,24 @@
-"""The dns probe: what the domain name system publishes for a domain or a name, and whether it proves it."""
+"""What the dns probe can be asked, and what it answers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from seccheck.model import Reason, Record
-from seccheck.probes import Endpoint, Facts, Params, Probe, ProbeFailed
-from seccheck.scope import Context
+from seccheck.model import Record
+from seccheck.probes import Facts, Params
 
 
 class DnsParams(Params):
-    """What to look at: a tuple of "addresses", "dnssec", "caa", "servers", "transfer", "dangling"."""
+    """What to look at: a tuple of "addresses", "dnssec", "caa", "transfer", "dangling"."""
 
-    ask: tuple[Literal["addresses", "dnssec", "caa", "servers", "transfer", "dangling"], ...] = ("addresses",)
+    ask: tuple[Literal["addresses", "dnssec", "caa", "transfer", "dangling"], ...] = ("addresses",)
 
 
 class Dangling(Record):
-    """A record that points at a name that does not exist."""
+    """A record that points at a name that does not exist, or has no address."""
 
     name: str
-    kind: Literal["CNAME", "MX", "NS", "SRV"]
+    kind: Literal["CNAME", "MX", "NS"]
     target: str
     detail: str = ""
 
@@ -31,32 +30,36 @@ class Caa(Record):
     at: str = ""
     """The name that holds the records, found by climbing from the domain."""
     issuers: tuple[str, ...] = ()
-    """Who may issue; empty with `present`: nobody."""
+    """Who may issue; empty with `limits`: nobody."""
     wildcard_issuers: tuple[str, ...] = ()
+    """Who may issue for wildcards, where that is said apart."""
     limits: bool = False
     """Whether issuance is limited: an `issue` property is there (RFC 8659, 4.2)."""
 
 
 class Dnssec(Record):
-    """How the chain of trust from the anchor to the domain ends (RFC 4035, 4.3)."""
+    """How the chain of trust from the anchor to the name ends (RFC 4035, 4.3)."""
 
     status: Literal["secure", "insecure", "bogus"]
-    """"insecure": proven to be unsigned; "bogus": it should validate and does not."""
+    """"insecure": not signed, or not so that one can check; "bogus": it should validate and does not."""
     signed: bool
-    """Whether the zone carries DNSKEY records."""
+    """Whether the zone carries keys (DNSKEY records)."""
     zone: str = ""
-    """The zone the answer stands in, or the delegation where the chain ends."""
+    """The zone that holds the name."""
     detail: str = ""
     algorithms: tuple[str, ...] = ()
+    """Of the zone's keys, such as "ECDSAP256SHA256"."""
 
 
 class NameServer(Record):
-    """One name server address of the domain's zone."""
+    """One name server of the zone, asked once for the whole of it."""
 
     name: str
-    address: str
+    addresses: tuple[str, ...] = ()
+    asked: str = ""
+    """The address that answered the AXFR question."""
     transfer: Literal["refused", "allowed"] | None = None
-    """What it answered to one AXFR question from here; None: not asked, or not told."""
+    """None: not told."""
 
 
 class DnsFacts(Facts):
@@ -76,13 +79,5 @@ class DnsFacts(Facts):
     """The zone that holds the name."""
     servers: tuple[NameServer, ...] | None = None
     transfer_allowed: tuple[str, ...] | None = None
-    """The name server addresses that gave the zone away."""
+    """The name servers that gave the zone away."""
     dangling: tuple[Dangling, ...] | None = None
-
-
-def collect(endpoint: Endpoint, params: DnsParams, context: Context) -> DnsFacts:
-    """What the domain name system publishes for the host of `endpoint`."""
-    raise ProbeFailed(Reason.BUG, "not written yet")
-
-
-PROBE = Probe(id="dns", version=1, subject="domain", params=DnsParams, facts=DnsFacts, collect=collect)
