@@ -14,7 +14,7 @@ from seccheck.probes.tls.facts import SUITE_CLASSES, VERSIONS, Suite, TlsFacts
 from seccheck.probes.tls.questions import Offer
 from seccheck.probes.tls.refusal import Meaning
 from seccheck.probes.tls.trust import Anchors
-from seccheck.probes.tls.visit import Visit
+from seccheck.probes.tls.visit import UP_TO_TLS12, Visit
 
 FIELDS = {
     "offered": ("offered",),
@@ -56,8 +56,8 @@ def _not_offered(visit: Visit) -> bool:
     outcomes = {entry.reply.outcome for entry in asked}
     if len(asked) >= 2 and len(outcomes) == 1 and outcomes <= {Outcome.NO_STARTTLS, Outcome.PLAIN}:
         return True
-    if not visit.ask.name:
-        return False  # it may only want a name, which an address cannot give
+    if not visit.ask.name or visit.evidence.contradiction():
+        return False  # without a name: it may only want a name, which an address cannot give
     offers = [visit.ask.version(version) for version in VERSIONS]
     return all(_refused_cleanly(visit, offer) for offer in offers)
 
@@ -93,7 +93,7 @@ class _Conclusion:
         self.open_versions = [
             version
             for version in VERSIONS
-            if not visit.accepts(version) and not self.evidence.refused(visit.ask.version(version))
+            if not visit.accepts(version) and not visit.refuses(visit.ask.version(version))
         ]
 
     def doubt(self, fact: str, offer: Offer, member: str | None = None) -> None:
@@ -123,11 +123,20 @@ class _Conclusion:
         seen = self.visit.classes()
         self.found["suite_classes"] = tuple(name for name in SUITE_CLASSES if name in seen)
         self.found["suites"] = self._seen_suites()
-        hidden = [o for o in self.visit.last_suites.values() if not self.visit.refuses(o)]
-        if offer := (hidden[0] if hidden else self._open_old_version()):
+        if why := self._hidden_suites():
             for name in SUITE_CLASSES:
-                if name not in seen and name != "fs-aead":
-                    self.doubt("suite_classes", offer, name)
+                if name not in seen and (name != "fs-aead" or "TLSv1.2" in self.open_versions):
+                    self.add("suite_classes", *why, member=name)
+
+    def _hidden_suites(self) -> tuple[Reason, str] | None:
+        """Why some class may be accepted without having been seen; None when that cannot be."""
+        for version in UP_TO_TLS12:
+            if self.visit.accepts(version):
+                last = self.visit.last_suites.get(version)
+                if version not in self.visit.last_suites or (last and not self.visit.refuses(last)):
+                    return self.evidence.doubt(last)
+        offer = self._open_old_version()
+        return self.evidence.doubt(offer) if offer else None
 
     def _seen_suites(self) -> tuple[Suite, ...]:
         seen: set[tuple[int, int]] = set()
@@ -145,8 +154,14 @@ class _Conclusion:
         self.found["groups"] = tuple(sorted(h.GROUP_NAMES.get(g, f"0x{g:04x}") for g in visit.groups()))
         sizes = {entry.reply.dh_bits for entry in evidence.good if entry.reply.dh_bits is not None}
         self.found["dh_bits"] = tuple(sorted(sizes))
-        if visit.last_groups and not evidence.refused(visit.last_groups, times=1):
+        if "groups" not in visit.begun:
+            self.add("groups", *evidence.doubt(None))
+        elif visit.last_groups and not evidence.refused(visit.last_groups, 1):
             self.doubt("groups", visit.last_groups)
+        missing = [v for v in UP_TO_TLS12 if visit.accepts(v) and f"odd {v}" not in visit.begun]
+        if missing:
+            self.add("groups", *evidence.doubt(None))
+            self.add("dh_bits", *evidence.doubt(None))
         for offer in visit.needed.values():
             if visit.refuses(offer) or evidence.accepted(offer):
                 continue
@@ -209,10 +224,13 @@ class _Conclusion:
             if visit.client_certificate_asked():
                 self.add("robot", Reason.ACCESS, "a client certificate is wanted before the key exchange")
                 return
-            lists = [*visit.last_suites.values(), *([visit.static_rsa] if visit.static_rsa else [])]
-            open_lists = [offer for offer in lists if not visit.refuses(offer)]
-            if offer := (open_lists[0] if open_lists else self._open_old_version()):
-                self.doubt("robot", offer)
+            why = self._hidden_suites()
+            if visit.static_rsa:
+                why = None if visit.refuses(visit.static_rsa) else evidence.doubt(visit.static_rsa)
+            if "static-rsa" in visit.classes():
+                why = Reason.NOT_PROBED, visit.over
+            if why:
+                self.add("robot", *why)
             else:
                 self.found["robot"] = False
             return
@@ -237,7 +255,7 @@ class _Conclusion:
         offer = self.visit.ask.fallback(below)
         if self.evidence.accepted(offer):
             self.found["fallback_scsv"] = False
-        elif self.evidence.refused(offer, times=1):
+        elif self.evidence.refused(offer, 1):
             self.found["fallback_scsv"] = True
         else:
             self.doubt("fallback_scsv", offer)
@@ -250,13 +268,13 @@ class _Conclusion:
             self.doubt("chains", visit.whole, h.NAMES[visit.whole.version])
         elif not self.found["chains"]:
             self.add("chains", Reason.CONTRADICTORY, "no certificate was seen")
-        if (other := visit.other_key) and not evidence.accepted(other) and not evidence.refused(other):
+        if (other := visit.other_key) and not evidence.accepted(other) and not visit.refuses(other):
             self.doubt("chains", other, "other-key")
         self._client_certificate()
         if nameless := visit.nameless:
             if evidence.accepted(nameless):
                 self.found["needs_name"] = False
-            elif evidence.refused(nameless, times=1):
+            elif evidence.refused(nameless, 1):
                 self.found["needs_name"] = True
             else:
                 self.doubt("needs_name", nameless)

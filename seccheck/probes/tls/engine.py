@@ -34,6 +34,7 @@ FIRST_VISIT_SECONDS = 15.0
 PAUSE_SECONDS = 12.0
 """Before a second visit: longer than the usual windows of connection limiters."""
 SECOND_VISIT_SECONDS = 10.0
+_STRAIN = {Outcome.RESET, Outcome.TIMEOUT, Outcome.BUSY}
 SECONDS = FIRST_VISIT_SECONDS + PAUSE_SECONDS + SECOND_VISIT_SECONDS + 8.0
 """The deadline of one look, with room for the pace that the scope sets."""
 
@@ -192,6 +193,7 @@ class Engine:
 
     def _replied(self, job: Job, strand: Strand, offer: Offer, reply: Reply, number: int) -> None:
         job.visit.answered(number, offer, reply)
+        self._context.strained(job.endpoint.address, reply.outcome in _STRAIN)
         self._advance(job, strand, reply)
         if job.visit.over or self._late(job):
             self._drop_waiting(job)

@@ -35,6 +35,8 @@ class Offer:
     kind: Kind
     version: int
     talk: Callable[[], Talk] = field(compare=False, repr=False)
+    sure: bool = False
+    """Whether the hello must be accepted, because one like it was."""
 
 
 MODERN_CURVES = tuple(h.STRONG_CURVES)
@@ -120,9 +122,9 @@ class Questions:
         marked = Hello(hello.version, hello.suites, hello.groups, hello.name, fallback=True)
         return self._raw(f"fallback {version}", Kind.FALLBACK, marked)
 
-    def deep(self, key: str, version: str, talk: Callable[[], Talk]) -> Offer:
+    def deep(self, key: str, version: str, talk: Callable[[], Talk], *, sure: bool = False) -> Offer:
         """A talk that goes past the hello."""
-        return Offer(key, Kind.DEEP, h.NUMBERS[version], talk)
+        return Offer(key, Kind.DEEP, h.NUMBERS[version], talk, sure)
 
     def _whole(self, version: str) -> Hello:
         number = h.NUMBERS[version]

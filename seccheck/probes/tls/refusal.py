@@ -5,17 +5,20 @@ counts only
 
 * between two offers of the same visit that were accepted whole (something of this server was alive before
   and after);
-* asked twice, far apart, with the same answer (a third time when the two answers differ);
-* as a TLS alert that this offer allows; a close or reset counts only when no offer known to be good was
-  ever lost in the whole look (real servers do drop old versions that way);
-* when nothing contradicts it: an offer known to be good that is answered by an alert, or a version said to
-  be off that was seen, makes every refusal of the look worthless.
+* asked twice, with something accepted in between; where most hangs on it three times, two of them in a row
+  (no path that breaks every nth connection breaks both);
+* as a TLS alert that this offer allows; a close or reset counts only one time more, and when in the whole
+  look no offer was lost that is known to be good, and none was answered now with a close and now otherwise
+  (real servers do drop old versions that way, but always);
+* when nothing contradicts it: an offer known to be good that is answered by an alert, an offer answered by
+  two different alerts, or a version said to be off that was seen, makes every refusal of the look worthless.
 
 An acceptance counts once and for ever: nobody forges a whole flight by accident.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -96,9 +99,7 @@ class Entry:
 class Evidence:
     """Everything a look brought, and what may be concluded from it."""
 
-    def __init__(self, times: int) -> None:
-        self.times = times
-        """How many refusals make one that counts."""
+    def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.good: list[Entry] = []
         """The offers that were answered whole."""
@@ -140,8 +141,8 @@ class Evidence:
         """Every version the server was seen to speak."""
         return self._versions
 
-    def refused(self, offer: Offer, times: int | None = None) -> bool:
-        """Whether the server has been shown to refuse `offer` (`times`: where less than usual will do)."""
+    def refused(self, offer: Offer, times: int) -> bool:
+        """Whether the server has been shown, `times` times, to refuse `offer`."""
         entries = self.of(offer)
         if any(entry.meaning is Meaning.ACCEPTED for entry in entries):
             return False
@@ -150,21 +151,22 @@ class Evidence:
         if self.contradiction():
             return False
         guarded = [entry for entry in entries if self._guarded(entry)]
-        if self._enough((e for e in guarded if e.meaning is Meaning.REFUSED), times or self.times):
+        clean = [entry for entry in guarded if entry.meaning is Meaning.REFUSED]
+        if len(clean) >= times and self._apart(clean) >= min(times, 2):
             return True
         soft = [entry for entry in guarded if entry.meaning is Meaning.SOFT]
-        same = len({entry.how for entry in soft}) == 1
-        return same and len(soft) == len(entries) and len(soft) >= 2 and not self.flaky()
+        same = len({entry.how for entry in soft}) == 1 and len(soft) == len(entries)
+        return same and len(soft) > times and self._apart(soft) >= 2 and not self.flaky()
 
-    @staticmethod
-    def _enough(refusals: Iterable[Entry], times: int) -> bool:
-        answers = [entry.how for entry in refusals]
-        return len(answers) >= times + (len(set(answers)) > 1)
+    def _apart(self, refusals: Iterable[Entry]) -> int:
+        """How many of `refusals` have something accepted between them."""
+        alive = self._alive_numbers()
+        return len({bisect(alive, entry.number) for entry in refusals})
 
-    def wants_more(self, offer: Offer) -> bool:
-        """Whether two clean refusals differ, so that a third answer is wanted."""
-        answers = [entry.how for entry in self.of(offer) if entry.meaning is Meaning.REFUSED]
-        return len(answers) == 2 and len(set(answers)) == 2
+    def _alive_numbers(self) -> list[int]:
+        if "alive" not in self._memo:
+            self._memo["alive"] = sorted(entry.number for entry in self.good)
+        return list(self._memo["alive"])
 
     def _guarded(self, entry: Entry) -> bool:
         first, last = self._alive.get(entry.visit, (0, 0))
@@ -174,15 +176,16 @@ class Evidence:
         fine = {Meaning.ACCEPTED, Meaning.LOWER, Meaning.NOT_ASKED}
         return [
             entry
-            for key in self._accepted
-            for entry in self._by_key[key]
-            if entry.meaning not in fine and entry.offer.kind is not Kind.DEEP
+            for entry in self.entries
+            if (entry.offer.sure or entry.offer.key in self._accepted)
+            and entry.meaning not in fine
+            and (entry.offer.sure or entry.offer.kind is not Kind.DEEP)
         ]
 
     def flaky(self) -> bool:
         """Whether anything was lost that the path or the server should have let through."""
         unreachable = any(entry.reply.outcome is Outcome.UNREACHABLE for entry in self.entries)
-        return unreachable or bool(self._failed_although_good())
+        return unreachable or bool(self._failed_although_good()) or any(map(_wavers, self._by_key.values()))
 
     def contradiction(self) -> str:
         """What in the answers cannot all be true, so that no refusal can be believed; or nothing."""
@@ -193,6 +196,9 @@ class Evidence:
     def _find_contradiction(self) -> str:
         if any(entry.reply.outcome is Outcome.ALERT for entry in self._failed_although_good()):
             return "an offer that was accepted before was answered with an alert"
+        for entries in self._by_key.values():
+            if len({entry.reply.alert for entry in entries if entry.reply.outcome is Outcome.ALERT}) > 1:
+                return "the same offer was answered with different alerts"
         seen = self.versions()
         for entry in self.entries:
             if entry.offer.kind is not Kind.VERSION or entry.meaning is not Meaning.REFUSED:
@@ -204,9 +210,9 @@ class Evidence:
                 return "TLSv1.2 was refused, with versions below and above it on"
         return ""
 
-    def doubt(self, offer: Offer) -> tuple[Reason, str]:
-        """Why nothing can be said about `offer`."""
-        entries = self.of(offer)
+    def doubt(self, offer: Offer | None) -> tuple[Reason, str]:
+        """Why nothing can be said about `offer`; None: about something that was never asked."""
+        entries = self.of(offer) if offer else []
         if why := self.contradiction():
             return Reason.CONTRADICTORY, why
         asked = [entry for entry in entries if entry.meaning is not Meaning.NOT_ASKED]
@@ -221,6 +227,12 @@ class Evidence:
         if last:
             return _reason(last[-1].reply, anything=self.anything)
         return Reason.NOT_PROBED, entries[-1].reply.detail if entries else "not asked"
+
+
+def _wavers(entries: list[Entry]) -> bool:
+    """Whether an offer was answered now with a close or reset, and now otherwise."""
+    meanings = {entry.meaning for entry in entries}
+    return Meaning.SOFT in meanings and bool(meanings & {Meaning.REFUSED, Meaning.ACCEPTED, Meaning.LOWER})
 
 
 def _reason(reply: Reply, *, anything: bool) -> tuple[Reason, str]:

@@ -35,17 +35,21 @@ class Visit:
         self.wants = set(params.ask)
         self.thorough = params.thorough
         self.ask = Questions(name)
-        self.evidence = Evidence(times=2 if params.thorough else 1)
+        self.evidence = Evidence()
         self.over = ""
         """Why nothing more is asked; empty while it is."""
         self.stopped_by: Reply | None = None
         self.visits = 1
         self.connections = 0
-        self.last_suites: dict[str, Offer] = {}
-        """By version: the list of suites that ended the elimination."""
+        self.last_suites: dict[str, Offer | None] = {}
+        """By version: the list that ended the elimination; None when no class was left to ask for."""
+        self.begun: set[str] = set()
+        """The parts of `groups` that were gone into."""
         self.last_groups: Offer | None = None
         self.needed: dict[str, Offer] = {}
         """Offers whose refusal a verdict may rest on, so that it is asked for twice."""
+        self.crucial = {self.ask.version(version).key for version in ("TLSv1.3", "TLSv1.2", *OLD[:2])}
+        """Of those, the ones that most verdicts hang on."""
         self.enough_once: set[str] = set()
         """Of those, the ones about a version that is a finding by itself: one refusal will do."""
         self.other_key: Offer | None = None
@@ -72,7 +76,13 @@ class Visit:
 
     def refuses(self, offer: Offer) -> bool:
         """Whether the server has been shown to refuse `offer`."""
-        return self.evidence.refused(offer, times=1 if offer.key in self.enough_once else None)
+        return self.evidence.refused(offer, self.times(offer))
+
+    def times(self, offer: Offer) -> int:
+        """How often `offer` must be refused before that counts."""
+        if not self.thorough or offer.key in self.enough_once:
+            return 1
+        return 3 if offer.key in self.crucial else 2
 
     @property
     def old_version(self) -> str | None:
@@ -83,7 +93,7 @@ class Visit:
 
     def waves(self) -> Iterator[list[Strand]]:
         """The first visit."""
-        yield [self._one(self.ask.version("TLSv1.3")), self._tls12()]
+        yield [self._tls12()] if self._core else [self._one(self.ask.version("TLSv1.3")), self._tls12()]
         if self._hopeless():
             return
         if self._silent():
@@ -91,39 +101,52 @@ class Visit:
             if self._silent():
                 return
         if self._past_contact or not self.evidence.anything:
-            yield self._old_versions()
+            yield [self._one(offer) for offer in self._version_offers() if self._unasked(offer)]
         if not self.evidence.anything:
             yield self._again(self._version_offers())
             return
-        yield from self._deep_waves()
-        if self.thorough or self._open():
-            yield self._again(self._unconfirmed())
-        yield from self._flaw_waves()
-        if self._refusals_unguarded():
+        if self._something_lost():
             yield [self._canary()]
+        yield self._deeper()
+        if self._core:
+            yield [self._one(self.ask.version("TLSv1.3"))]
+        yield from self._confirmations()
+        if late := self._deeper():  # a version that showed itself only now
+            yield late
+            yield from self._confirmations()
+        yield self._flaws()  # last: who bans us for these has answered the rest
+        if self._unguarded(entry.offer for entry in self.evidence.entries):
+            yield [self._canary()]
+
+    @property
+    def _core(self) -> bool:
+        """Whether a few connections must do: then TLS 1.3 comes last, and is the canary as well."""
+        return not self.thorough and self.wants <= {"offered", "versions", "suites", "certificates"}
 
     def second_visit(self) -> Iterator[list[Strand]]:
         """A slower look later: only what is open, one connection at a time, until one is lost."""
         self.visits += 1
         self.over = ""
+        if not self.evidence.anything:
+            for offer in 2 * self._version_offers():
+                yield [self._one(offer)]
+            return
         limit = self.connections + SECOND_VISIT
-        known = self._known_good()
-        if known:
-            yield [self._one(known)]
-        for offer in self._open()[: SECOND_VISIT - 2]:
-            for _ in range(1 if self.evidence.of(offer) and self.thorough else self.evidence.times):
+        yield [self._canary()]
+        for _ in range(2):
+            for offer in self._open():
                 if self.connections >= limit or self._last_lost():
                     return
                 yield [self._one(offer)]
-        known = self._known_good()
-        if known:
-            yield [self._one(known)]
+            if self.connections >= limit or self._last_lost():
+                return
+            yield [self._canary()]
 
     def worth_a_second_visit(self) -> bool:
         """Whether something lost in this visit may be found in another."""
         if not self.evidence.anything:
-            entries = self.evidence.entries
-            return any(entry.meaning in {Meaning.SOFT, Meaning.REFUSED} for entry in entries)
+            meanings = {entry.meaning for entry in self.evidence.entries}
+            return bool(meanings & {Meaning.SOFT, Meaning.REFUSED}) and not self._hopeless()
         return bool(self._open()) and self.connections < MAX_CONNECTIONS - 2
 
     # ------------------------------------------------------------------------------------ first contact
@@ -153,13 +176,12 @@ class Visit:
         ends = {Outcome.TIMEOUT, Outcome.GARBAGE, Outcome.UNREACHABLE, Outcome.PLAIN, Outcome.NOT_ASKED}
         return self._outcomes() <= ends
 
-    def _old_versions(self) -> list[Strand]:
-        """Old versions, with a canary between them: a short ban exactly over them must not pass."""
-        first, second = OLD[:2], OLD[2:]
-        strands = [self._one(self.ask.version(version)) for version in first if not self.accepts(version)]
-        if self.evidence.anything and self.thorough:
-            strands.append(self._canary())
-        return strands + [self._one(self.ask.version(version)) for version in second]
+    def _unasked(self, offer: Offer) -> bool:
+        return not self.evidence.of(offer) and offer.version not in self.evidence.versions()
+
+    def _something_lost(self) -> bool:
+        """Whether old offers were not answered: by a server that drops them, or by a ban."""
+        return any(entry.meaning in {Meaning.LOST, Meaning.SOFT} for entry in self.evidence.entries)
 
     def _version_offers(self) -> list[Offer]:
         return [self.ask.version(version) for version in ("TLSv1.3", "TLSv1.2", *OLD)]
@@ -185,41 +207,49 @@ class Visit:
     def _last_lost(self) -> bool:
         return not self.evidence.entries or self.evidence.entries[-1].meaning is Meaning.LOST
 
-    def _refusals_unguarded(self) -> bool:
-        """Whether the last word was not a whole answer."""
-        entries = sorted(self.evidence.entries, key=lambda entry: entry.number)
-        asked = [entry for entry in entries if entry.meaning is not Meaning.NOT_ASKED]
-        return bool(asked) and asked[-1] not in self.evidence.good
+    def _unguarded(self, offers: Iterable[Offer]) -> bool:
+        """Whether nothing was answered whole since the last refusal of one of `offers`."""
+        refusals = {Meaning.REFUSED, Meaning.SOFT}
+        numbers = [e.number for offer in offers for e in self.evidence.of(offer) if e.meaning in refusals]
+        return max(numbers, default=-1) > max((entry.number for entry in self.evidence.good), default=0)
 
     # ------------------------------------------------------------------------------------ going deep
 
-    def _deep_waves(self) -> Iterator[list[Strand]]:
-        strands = []
+    def _deeper(self) -> list[Strand]:
+        """What the accepted versions are asked in detail; only what was not asked before."""
+        strands: list[Strand] = []
         if "certificates" in self.wants:
-            strands += self._certificate_strands()
-        if "suites" in self.wants:
+            strands += self._certificates()
+        if "suites" in self.wants and any(v not in self.last_suites for v in self._accepted_old()):
             strands.append(self._suites())
         if "groups" in self.wants:
-            strands += [self._groups(), self._odd_exchanges()]
-        if strands:
-            yield strands
+            if "groups" not in self.begun:
+                self.begun.add("groups")
+                strands.append(self._groups())
+            if any(f"odd {version}" not in self.begun for version in self._accepted_old()):
+                strands.append(self._odd_exchanges())
+        return strands
 
-    def _certificate_strands(self) -> list[Strand]:
+    def _accepted_old(self) -> list[str]:
+        return [version for version in UP_TO_TLS12 if self.accepts(version)]
+
+    def _certificates(self) -> list[Strand]:
         version = self.old_version
         tls13 = self.accepts("TLSv1.3")
-        strands = []
-        if tls13 and (self.thorough or not version):
-            self.whole = self._handshake("TLSv1.3")
-        elif not tls13 and version == "TLSv1.2" and self.client_certificate_asked():
-            self.whole = self._handshake("TLSv1.2")
-        if self.whole:
-            strands.append(self._one(self.whole))
+        strands: list[Strand] = []
+        if not self.whole:
+            if tls13 and (self.thorough or not version):
+                self.whole = self._handshake("TLSv1.3")
+            elif not tls13 and version == "TLSv1.2" and self.client_certificate_asked():
+                self.whole = self._handshake("TLSv1.2")
+            if self.whole:
+                strands.append(self._one(self.whole))
         if not self.thorough:
             return strands
-        if self.ask.name:
+        if self.ask.name and not self.nameless:
             self.nameless = self.ask.nameless(version or "TLSv1.3")
             strands.append(self._one(self.nameless))
-        if version and version != "SSLv3" and (key := self._key(version)):
+        if version and version != "SSLv3" and not self.other_key and (key := self._key(version)):
             self.other_key = self.ask.other_key(version, key)
             strands.append(self._need(self.other_key))
         return strands
@@ -255,9 +285,11 @@ class Visit:
         return {label for suite in seen for label in suites.classes(suite)}
 
     def _suites(self) -> Strand:
-        for version in UP_TO_TLS12:
-            if self.accepts(version):
+        for version in self._accepted_old():
+            if version not in self.last_suites:
                 yield from self._eliminate(version)
+        if self.accepts("TLSv1.2") and "fs-aead" not in self.classes():
+            yield self.ask.tls12_short()
 
     def _eliminate(self, version: str) -> Strand:
         """Offer every suite that would show a class not seen yet, until none is taken."""
@@ -266,7 +298,7 @@ class Visit:
             seen = self.classes()
             offered = [suite for suite in pool if not seen.issuperset(suites.classes(suite))]
             if not offered:
-                self.last_suites.pop(version, None)
+                self.last_suites[version] = None
                 return
             offer = self.ask.suites(version, offered)
             self.last_suites[version] = offer
@@ -300,28 +332,32 @@ class Visit:
                 return
 
     def _odd_exchanges(self) -> Strand:
-        """Finite-field DH and weak curves, for every version that has them."""
-        for version in UP_TO_TLS12:
-            if not self.accepts(version):
+        """Finite-field DH and weak curves, for every version that has them: first both in one offer."""
+        for version in self._accepted_old():
+            if f"odd {version}" in self.begun:
                 continue
-            parts = [self.ask.finite_field(version)]
-            if version != "SSLv3":
-                both = self.ask.odd_exchange(version)
-                self._note(both, version)
-                reply = yield both
-                if not reply.whole:
-                    continue
+            self.begun.add(f"odd {version}")
+            field, curves = self.ask.finite_field(version), self.ask.curves(version, h.WEAK_CURVES)
+            if version == "SSLv3":  # which has no curves
+                self._note(field, version)
+                yield field
+                continue
+            both = self.ask.odd_exchange(version)
+            self._note(both, version)
+            reply = yield both
+            if reply.whole:  # one of the two it was; ask for the other alone
                 del self.needed[both.key]
-                parts.append(self.ask.curves(version, h.WEAK_CURVES))
-            for offer in parts:
-                self._note(offer, version)
-                yield offer
+                other = curves if reply.dh_bits else field
+                self._note(other, version)
+                yield other
 
     def _note(self, offer: Offer, version: str) -> None:
         """Remember that a verdict may rest on the refusal of `offer`."""
         self.needed[offer.key] = offer
         if version != self.old_version:
             self.enough_once.add(offer.key)
+        elif offer.key.startswith(("suites", "odd")):
+            self.crucial.add(offer.key)
 
     # ------------------------------------------------------------------------------------ asking again
 
@@ -347,15 +383,26 @@ class Visit:
         once = offer.key in self.enough_once and Meaning.REFUSED in meanings
         return once or bool(meanings & {Meaning.ACCEPTED, Meaning.LOWER})
 
+    def _confirmations(self) -> Iterator[list[Strand]]:
+        """Ask again what was refused or lost, with something accepted in between."""
+        offers = self._unconfirmed() if self.thorough else self._open()
+        if self._unguarded(offers):
+            yield [self._canary()]
+            offers = self._unconfirmed() if self.thorough else self._open()
+        yield self._again(offers)
+
     def _again(self, offers: Iterable[Offer]) -> list[Strand]:
-        """The same questions once more, late and in another order; twice more where an answer was lost."""
-        strands = [self._repeat(offer) for offer in reversed(list(offers))]
-        middle = len(strands) // 2
-        return [*strands[:middle], self._canary(), *strands[middle:]] if self.evidence.anything else strands
+        """The same questions once more, late and in another order, and in a row where once is not enough."""
+        strands = []
+        for offer in reversed(list(offers)):
+            strands.append(self._repeat(offer))
+            soft = any(entry.meaning is Meaning.SOFT for entry in self.evidence.of(offer))
+            strands += [self._one(offer)] * (self.times(offer) + soft - 2)
+        return strands
 
     def _repeat(self, offer: Offer) -> Strand:
         reply = yield offer
-        if meaning(offer, reply) is Meaning.LOST or self.evidence.wants_more(offer):
+        if meaning(offer, reply) is Meaning.LOST:
             reply = yield offer
         if reply.whole and offer.key in self.needed:
             yield from self._after_late_acceptance(offer)
@@ -365,10 +412,11 @@ class Visit:
             if last == offer:
                 del self.needed[offer.key]
                 yield from self._eliminate(version)
+                return
 
     # ------------------------------------------------------------------------------------ features, flaws
 
-    def _flaw_waves(self) -> Iterator[list[Strand]]:
+    def _flaws(self) -> list[Strand]:
         version = self.old_version
         strands: list[Strand] = []
         if "fallback" in self.wants and (below := self.version_below()):
@@ -383,8 +431,7 @@ class Visit:
                 strands.append(self._deep("heartbleed", version, partial(Heartbleed, number, name)))
                 strands.append(self._deep("ccs", version, partial(CcsInjection, number, name)))
                 strands.append(self._robot(version))
-        if strands:
-            yield strands
+        return strands
 
     def flight(self, version: str) -> Reply | None:
         """The first flight read in clear in `version`."""
@@ -404,7 +451,7 @@ class Visit:
         return spoken[1] if len(spoken) > 1 else None
 
     def _deep(self, key: str, version: str, talk: Callable[[], Talk]) -> Strand:
-        offer = self.ask.deep(key, version, talk)
+        offer = self.ask.deep(key, version, talk, sure=key != "renegotiation")
         self.deep[key] = [offer]
         reply = yield offer
         if not reply.whole:
@@ -421,7 +468,9 @@ class Visit:
         number = h.NUMBERS[version_with_rsa]
         for turn in ("first", "second"):
             talks = [(padding, partial(Robot, number, self.ask.name, padding)) for padding in PADDINGS]
-            offers = [self.ask.deep(f"robot {turn} {pad}", version_with_rsa, talk) for pad, talk in talks]
+            offers = [
+                self.ask.deep(f"robot {turn} {pad}", version_with_rsa, talk, sure=True) for pad, talk in talks
+            ]
             self.deep["robot " + turn] = offers
             answers = set()
             for offer in offers:
