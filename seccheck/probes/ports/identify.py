@@ -187,10 +187,10 @@ def _by_get(context: Context, address: str, port: int, path: str, tls: bool) -> 
             if problem is Reason.ACCESS:
                 break
             continue
+        if TABLE[port].service == "kubelet" and said.endswith(b"\r\n\r\nUnauthorized"):
+            return Identity("kubelet")  # a bare word, telling only on this port
         if (name := recognise(said)) and not _wrong_way(said):
             return Identity(name)
-        if port in TABLE and TABLE[port].service == "kubelet" and said.endswith(b"\r\n\r\nUnauthorized"):
-            return Identity("kubelet")
     return Identity("", problem)
 
 

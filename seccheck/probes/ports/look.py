@@ -113,8 +113,9 @@ def look(
     yield from _look_again(tcp, canaries)
     services = tuple(sorted({udp_service(text) for text in params.udp}))
     udp: Asked = (yield Ask(services)) if services else {}
-    tcp.check((yield Knock(params.declared, SECOND)))
-    if tcp.silent() and not any(heard.reply or heard.refused for heard in udp.values()):
+    if not tcp.silent():
+        tcp.check((yield Knock(params.declared, SECOND)))
+    elif not any(heard.reply or heard.refused for heard in udp.values()):
         raise ProbeFailed(tcp.why_silent(), f"no answer from any of {len(tcp.looks)} TCP ports")
     undecided: list[Undecided] = []
     facts: dict[str, Any] = {"reference_answered": tcp.reference if params.declared else None}

@@ -273,7 +273,9 @@ class Knocking:
             return None
         room = min(self._room(), self.host.loop.free, left, BURST)
         if room <= 0:
-            return 0.02 if self.flying or self.host.loop.free <= 0 else None
+            # Woken by the next answer or silence; polled where time alone makes room.
+            strict = self.host.round_trip is None and self.flying
+            return None if strict else 0.02
         granted, wait = self.host.context.admit_ports(self.host.address, room)
         for _ in range(granted):
             if self._depart() is False:
@@ -362,7 +364,7 @@ class Knocking:
 
     def _note(self, port: int, sock: socket.socket, code: int) -> None:
         if code in _CONNECTED:
-            if not _own_echo(sock):
+            if not met_itself(sock):
                 self.seen[port] = SYN_ACK
         elif code != errno.ECONNREFUSED:
             self.seen[port] = UNREACHABLE
@@ -382,7 +384,7 @@ def _tcp_socket(family: int) -> socket.socket:
     return sock
 
 
-def _own_echo(sock: socket.socket) -> bool:
+def met_itself(sock: socket.socket) -> bool:
     """Whether the socket met itself: on loopback, source and destination may be the same port (RFC 9293)."""
     try:
         return bool(sock.getsockname() == sock.getpeername())

@@ -170,7 +170,7 @@ def _ask_memcached(number: int, _address: str, _port: int) -> tuple[bytes, ...]:
 
 
 def _read_memcached(number: int, data: bytes) -> Reply | None:
-    if struct.unpack_from("!H", data)[0] != number or len(data) <= 8:
+    if struct.unpack_from("!H", data)[0] != number or not data[8:].startswith((b"VERSION ", b"ERROR")):
         return None
     return Reply(safe_text(data[8:].strip(), 60), yes=True)
 
