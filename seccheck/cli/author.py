@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seccheck.cli.progress import say
+
+if TYPE_CHECKING:
+    from datetime import date
 
 registry_app = typer.Typer(
     help="The registry of systems: check, import, template, list.", no_args_is_help=True
@@ -185,21 +188,58 @@ def criteria_try(
 
 @feeds_app.command("status")
 def feeds_status() -> None:
-    """The reference data in use: feed, date of its publisher, age, entries, digest."""
-    from datetime import UTC, datetime
+    """The reference data in use: tab-separated feed, date, age, entries, source."""
+    from seccheck.feeds import status
 
-    from seccheck.reference import load_reference
+    for feed in status():
+        old = "\told" if feed.old else ""
+        typer.echo(
+            f"{feed.id}\t{feed.date}\t{feed.age_days} days\t{feed.entries} entries\t{feed.source}{old}"
+        )
 
-    today = datetime.now(UTC).date()
-    for feed in load_reference().feeds:
-        age = (today - _day(feed.date)).days
-        typer.echo(f"{feed.id}\t{feed.date}\t{age} days old\t{feed.entries} entries\t{feed.digest}")
+
+@feeds_app.command("update")
+def feeds_update(
+    only: Annotated[list[str] | None, typer.Option(help="Only this feed; may be repeated.")] = None,
+    mirror: Annotated[str, typer.Option(help="Ask this mirror instead of the publishers.")] = "",
+) -> None:
+    """Fetch newer reference data from its publishers; what cannot be had leaves what is there."""
+    from seccheck.feeds import PUBLISHERS, update
+
+    _outcomes(update(only or (), dict.fromkeys(PUBLISHERS, mirror) if mirror else None))
 
 
-def _day(text: Any) -> Any:
+@feeds_app.command("import")
+def feeds_import(
+    file: Annotated[Path, typer.Argument(help="A file as its publisher writes it.")],
+    as_of: Annotated[str, typer.Option(help="The day of the file, where it bears none: 2026-11-02.")] = "",
+) -> None:
+    """Take reference data from a file, for machines without Internet."""
+    from seccheck.feeds import import_file
+
+    _outcomes(import_file(file, as_of=parse_day("--as-of", as_of) if as_of else None))
+
+
+def parse_day(option: str, text: str) -> date:
+    """The day that an option names; raises `InputError`."""
     from datetime import date
 
-    return text if isinstance(text, date) else date.fromisoformat(str(text)[:10])
+    from seccheck.errors import InputError
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError.at(option, f"expected a date such as 2026-11-02, found {text!r}") from None
+
+
+def _outcomes(outcomes: Any) -> None:
+    failed = False
+    for one in outcomes:
+        failed = failed or one.state == "failed"
+        detail = f"\t{one.detail}" if one.detail else ""
+        typer.echo(f"{one.feed}\t{one.state}\t{one.date}{detail}")
+    if failed:
+        raise typer.Exit(2)
 
 
 def probes() -> None:

@@ -54,8 +54,7 @@ def add(
     ),
 ) -> None:
     """Register a document: its digest, dates and issuer go into the registry file."""
-    from datetime import date
-
+    from seccheck.cli.author import parse_day
     from seccheck.criteria import catalogue_files, read_criteria
     from seccheck.dossier import Paper, add_document
     from seccheck.errors import InputError
@@ -63,10 +62,7 @@ def add(
 
     if states not in {"met", "not-met"}:
         raise InputError.at("--states", f"expected met or not-met, found {states!r}")
-    try:
-        day = date.fromisoformat(issued)
-    except ValueError:
-        raise InputError.at("--issued", f"expected a date such as 2026-11-02, found {issued!r}") from None
+    day = parse_day("--issued", issued)
     known = read_criteria(catalogue_files())
     if criterion not in known:
         say(f"note: {criterion} is not in the bundled catalogue{did_you_mean(criterion, known, '')}")

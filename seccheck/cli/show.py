@@ -53,7 +53,7 @@ def write_reports(folder: RunFolder, formats: str, language: str) -> None:
         target = folder.path / (
             _FOLDERS.get(name, name) if plugin.kind == "folder" else f"results.{name}.{plugin.extension}"
         )
-        plugin.write(reading.RunFolder(folder.path), target, options)
+        plugin.save(reading.RunFolder(folder.path), target, options)
     folder.write_manifest()
 
 
@@ -115,7 +115,7 @@ def report(
     if len(wanted) == 1:
         target = out or Path(wanted[0].file_name(source, options))
         target.parent.mkdir(parents=True, exist_ok=True)
-        wanted[0].write(source, target, options)
+        wanted[0].save(source, target, options)
         typer.echo(str(target / "index.html" if wanted[0].kind == "folder" else target), err=True)
         return
     _write_all(source, wanted, out or Path(), options)
@@ -134,7 +134,7 @@ def _write_all(source: Any, wanted: list[Any], place: Path, options: Any) -> Non
     place.mkdir(parents=True, exist_ok=True)
     for plugin in wanted:
         target = place / plugin.file_name(source, options)
-        plugin.write(source, target, options)
+        plugin.save(source, target, options)
         typer.echo(str(target), err=True)
 
 

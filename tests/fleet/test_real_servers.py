@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (server configurations stand as they are written)
 """The scan against servers from Debian with a written truth: no wrong pass, no wrong fail, little undecided.
 
 Every system says which criteria it breaks; everything else that is asked of it must pass, or be on the
@@ -8,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -263,7 +264,7 @@ SSH = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Iterator[dict[str, dict]]:
+def results(tmp_path_factory) -> dict[str, dict]:
     place = tmp_path_factory.mktemp("fleet")
     (place / "empty").mkdir()
     (place / "files").mkdir()
@@ -281,8 +282,6 @@ def results(tmp_path_factory) -> Iterator[dict[str, dict]]:
         system(case.name, case.level, f"https://{case.address}:{PORT}/", case.address) for case in CASES
     ]
     with contextlib.ExitStack() as stack:
-        import os
-
         seclevel = place / "openssl.cnf"
         seclevel.write_text(
             "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nCipherString = DEFAULT:@SECLEVEL=0\nMinProtocol = None\n"
@@ -334,7 +333,7 @@ def results(tmp_path_factory) -> Iterator[dict[str, dict]]:
         collect(folder, LocalExecutor(load_probes()), lambda *_: None)
     conclude(folder)
     document = json.loads((folder.path / "results.json").read_text())
-    yield {one["id"]: one for one in document["systems"]}
+    return {one["id"]: one for one in document["systems"]}
 
 
 REGISTRY = """\
