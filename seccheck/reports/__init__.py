@@ -7,6 +7,7 @@ A report receives finished findings. It never judges, and never opens a connecti
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +45,24 @@ class Report:
     extension: str
     kind: Literal["folder", "file"]
     write: Callable[[RunFolder, Path, Options], None]
+
+    def save(self, run: RunFolder, out: Path, options: Options) -> None:
+        """Write to `out`, whole or not at all: an interrupt leaves the old file or the new one.
+
+        Folders see to that themselves. What is no plain file (such as /dev/stdout) is written to as it is.
+        """
+        out = out.resolve()
+        if self.kind == "folder" or (out.exists() and not out.is_file()):
+            self.write(run, out, options)
+            return
+        draft = out.with_name(f".{out.name}.{os.getpid()}.part")
+        try:
+            self.write(run, draft, options)
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(out)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def file_name(self, run: RunFolder, options: Options) -> str:
         """A name that says which run it is of, for whom, and whether its data is for demonstration."""

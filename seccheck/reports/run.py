@@ -80,6 +80,8 @@ class SystemEntry(Record):
     contact: str | None = None
     operated_by: str | None = None
     evidence: dict[str, DocumentEntry] = {}
+    line: int = 0
+    """Where it stands in the registry file."""
 
 
 class Registry(Record):
@@ -90,6 +92,8 @@ class Registry(Record):
     unit_list: str | None = None
     units: tuple[UnitEntry, ...] = ()
     systems: tuple[SystemEntry, ...] = ()
+    file: str = "registry.yaml"
+    """The registry file as it was named."""
 
 
 class BasisEntry(Record):
@@ -391,7 +395,7 @@ class RunFolder:
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Where each system's line stands in `results.json`, and the line itself.
 
-        Raises `InputError` when the file does not have one system per line.
+        Raises `InputError` when the file does not have one system per line, or lacks its end.
         """
         path = self.path / "results.json"
         with path.open("rb") as file:
@@ -410,12 +414,13 @@ class RunFolder:
                     return
                 yield offset, line
                 offset += len(line)
+        raise InputError.at(path, "ends too early: systems are missing", hint="restore it from a copy")
 
     def heads(self) -> Iterator[tuple[int, int, SystemHead]]:
         """Every system, without its evidence: offset and length of its line, and its head."""
         decoder = msgspec.json.Decoder(SystemHead)
         for offset, line in self.lines():
-            head = decoder.decode(line.rstrip(b",\r\n"))
+            head = self._decoded(decoder, line)
             check_id(head.id, self.path / "results.json")
             yield offset, len(line), head
 
@@ -423,7 +428,15 @@ class RunFolder:
         """Every system with all its findings, one at a time."""
         decoder = msgspec.json.Decoder(SystemResult)
         for _, line in self.lines():
-            yield decoder.decode(line.rstrip(b",\r\n"))
+            yield self._decoded(decoder, line)
+
+    def _decoded(self, decoder: msgspec.json.Decoder[T], line: bytes) -> T:
+        try:
+            return decoder.decode(line.rstrip(b",\r\n"))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InputError.at(
+                self.path / "results.json", f"damaged: {error}", hint="write it again with `seccheck rejudge`"
+            ) from None
 
     def reader(self) -> Reader:
         """A reader of single systems and observations; one for each process."""
