@@ -36,6 +36,8 @@ from seccheck.reference.snapshot import (
     user_folder,
 )
 
+__all__ = ["PUBLISHERS", "FeedStatus", "Outcome", "import_file", "status", "update"]
+
 MAX_IMPORT = 512 << 20
 PAUSE_BETWEEN_PAGES = 6.0
 """NVD asks for at most five requests in 30 s without a key."""

@@ -8,6 +8,7 @@ that is missing or too old, and nothing fails that a distributor may have repair
 from __future__ import annotations
 
 from seccheck.reference.case import Ruling
+from seccheck.reference.evidence import Evidence, Package, packages_from, read_evidence, settle
 from seccheck.reference.exploited import free_of_known_exploited
 from seccheck.reference.newest import at_newest_patch
 from seccheck.reference.product import Product
@@ -15,7 +16,9 @@ from seccheck.reference.snapshot import FeedInfo, Reference, load_reference, loa
 from seccheck.reference.support import supported
 
 __all__ = [
+    "Evidence",
     "FeedInfo",
+    "Package",
     "Product",
     "Reference",
     "Ruling",
@@ -24,5 +27,8 @@ __all__ = [
     "load_reference",
     "load_reference_bytes",
     "pack",
+    "packages_from",
+    "read_evidence",
+    "settle",
     "supported",
 ]

@@ -216,6 +216,10 @@ def _package_number(product: Product, name: str, reference: Reference) -> str:
     for row in reference.builds.renamed:
         if row.product == name and row.banner == product.version:
             return row.package
+    for release, (_, level) in reference.package_levels(name).items():
+        mark = bare(level.newest).rpartition("-")[0].removeprefix(upstream(level.newest))
+        if mark.startswith("+") and release == release_of(product, name, reference):
+            return product.version + mark  # repacked sources: 1.3.8+dfsg, which no banner shows
     return product.version
 
 

@@ -66,11 +66,21 @@ def within(version: str, branch: str) -> bool:
 
 
 def compare_packages(left: str, right: str) -> int:
-    """The same for Debian package versions, by the order of dpkg (deb-version(7))."""
+    """The same for package versions, by the order of dpkg (deb-version(7)).
+
+    Characters that dpkg does not know (rpm's underscore) part a version as a dot does.
+    """
     from debian.debian_support import Version
 
-    a, b = Version(left), Version(right)
+    a, b = Version(_as_dpkg(left)), Version(_as_dpkg(right))
     return (a > b) - (a < b)
+
+
+def _as_dpkg(version: str) -> str:
+    epoch, colon, rest = version.partition(":")
+    if not (colon and epoch.isascii() and epoch.isdigit()):
+        epoch, rest = "0", version
+    return f"{epoch[:9]}:{re.sub(r'[^A-Za-z0-9.+~-]', '.', rest) or '0'}"
 
 
 def upstream(package_version: str) -> str:

@@ -98,6 +98,12 @@ def test_is_an_order(a: str, b: str, c: str) -> None:
         assert compare(a, c) <= 0
 
 
+@given(st.text(max_size=40), st.text(alphabet="0123456789deb+u~_.-:x", max_size=20))
+def test_any_text_is_a_package_version(left: str, right: str) -> None:
+    assert compare_packages(left, right) == -compare_packages(right, left)
+    assert compare_packages(right, right) == 0
+
+
 @given(st.text(max_size=200))
 def test_any_text_has_parts(text: str) -> None:
     assert isinstance(parts(text), tuple)
