@@ -62,6 +62,10 @@ def test_systems_are_named_in_both_languages_and_mostly_of_level_3() -> None:
     assert by_id["moj-dichvucong"].name.en.endswith("of the Ministry of Justice")
 
 
+def test_on_a_shared_address_no_system_has_all_its_ports_looked_at() -> None:
+    assert {one.level for one in systems(one_address=True)} == {1, 2, 3}
+
+
 def test_a_defect_breaks_only_what_is_asked_at_the_level() -> None:
     assert DEFECTS["tls10"].breaks(3) == {"TLS-03", "TLS-06"}
     assert DEFECTS["tls10"].breaks(2) == {"TLS-03"}
