@@ -64,6 +64,12 @@ def name_of(text: str) -> dns.name.Name:
         raise ProbeFailed(Reason.RESOLVER, f"{safe_text(text, 256)} is not a DNS name: {error}") from None
 
 
+def texts_at(stub: Stub, name: dns.name.Name) -> list[str]:
+    """The TXT records at `name`, the strings of each joined, sorted."""
+    records = stub.ask(name, "TXT").rrset or ()
+    return sorted(b"".join(record.strings).decode("utf-8", "replace") for record in records)
+
+
 class Stub:
     """Asks the registered resolvers, or the machine's own, and remembers what they said; for one thread.
 

@@ -1,12 +1,11 @@
-"""The mail probe: the records by which a domain says who may send its mail, and how to reach it safely."""
+"""What the mail probe can be asked, and what it answers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from seccheck.model import Reason, Record
-from seccheck.probes import Endpoint, Facts, Params, Probe, ProbeFailed
-from seccheck.scope import Context
+from seccheck.model import Record
+from seccheck.probes import Facts, Params
 
 
 class MailParams(Params):
@@ -77,7 +76,6 @@ class MtaSts(Record):
 class MailFacts(Facts):
     """What a domain publishes about its mail."""
 
-    exists: bool | None = None
     spf: Spf | None = None
     dkim: tuple[DkimKey, ...] | None = None
     """Keys found; none found is only a fact when the domain has no `_domainkey` names at all."""
@@ -89,11 +87,3 @@ class MailFacts(Facts):
     mx: tuple[Mx, ...] | None = None
     receives_mail: bool | None = None
     """False: a null MX (RFC 7505), or neither MX nor address."""
-
-
-def collect(endpoint: Endpoint, params: MailParams, context: Context) -> MailFacts:
-    """What the domain of `endpoint` publishes about its mail."""
-    raise ProbeFailed(Reason.BUG, "not written yet")
-
-
-PROBE = Probe(id="mail", version=1, subject="domain", params=MailParams, facts=MailFacts, collect=collect)
