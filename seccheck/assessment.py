@@ -31,6 +31,7 @@ from seccheck.registry import Registry, registry_json, scope_of
 from seccheck.resolution import Resolution
 from seccheck.runfolder import STOP, RunFolder, RunInfo, Selection, write_private
 from seccheck.score import Score, SystemResult, result_of
+from seccheck.touched import session, write_touched
 from seccheck.yamlfile import did_you_mean
 
 Resolve = Callable[[list[str]], dict[str, Resolution]]
@@ -118,6 +119,12 @@ def prepare(
     narrowed = narrowing.apply(registry)
     identifier = new_run_id(made)
     folder = RunFolder.create(out or Path("runs") / identifier)
+    folder.write("inputs/registry.json", registry_json(narrowed))
+    write_criteria(folder, criteria, made)
+    folder.write_json("inputs/scope.json", scope_of(registry, zone=zone))
+    folder.write_reference(load_reference())
+    if waivers:
+        folder.write("inputs/waivers.yaml", waivers.read_bytes())
     folder.write_json(
         "inputs/run.json",
         RunInfo(
@@ -143,16 +150,21 @@ def prepare(
             registry_digest=registry.digest,
         ),
     )
-    folder.write("inputs/registry.json", registry_json(narrowed))
-    write_criteria(folder, criteria, made)
-    folder.write_json("inputs/scope.json", scope_of(registry, zone=zone))
-    folder.write_reference(load_reference())
-    if waivers:
-        folder.write("inputs/waivers.yaml", waivers.read_bytes())
-    names = resolve(names_of(narrowed))
-    plan = make_plan(planner_for(narrowed, criteria, zone, moment(timestamp(made)), names))
-    folder.write("plan.json", canonical(plan) + b"\n")
+    _plan(folder, narrowed, criteria, resolve)
     return folder
+
+
+def _plan(folder: RunFolder, registry: Registry, criteria: CriteriaSet, resolve: Resolve) -> None:
+    names = resolve(names_of(registry))
+    made = moment(folder.info.started)
+    plan = make_plan(planner_for(registry, criteria, folder.info.zone, made, names))
+    folder.write("plan.json", canonical(plan) + b"\n")
+
+
+def ensure_plan(folder: RunFolder, resolve: Resolve) -> None:
+    """Make the plan of a run that was stopped before it had one; `run.json`, the last input, was there."""
+    if not (folder.path / "plan.json").exists():
+        _plan(folder, folder.registry, folder.criteria, resolve)
 
 
 def write_criteria(folder: RunFolder, criteria: CriteriaSet, made: datetime) -> None:
@@ -173,10 +185,11 @@ def collect(
         return stopping() or (folder.path / STOP).exists()
 
     with folder.journal(write=True) as journal:
-        remaining = list(journal.remaining(jobs))
-        for observation in executor.run(remaining, folder.scope, stop):
-            journal.append(observation)
-            progress(observation, len(journal), len(jobs))
+        if remaining := list(journal.remaining(jobs)):
+            with session(folder):
+                for observation in executor.run(remaining, folder.scope, stop):
+                    journal.append(observation)
+                    progress(observation, len(journal), len(jobs))
         return len(journal) >= len(jobs)
 
 
@@ -207,7 +220,7 @@ def judge(folder: RunFolder, journal: Journal, criteria: CriteriaSet | None = No
 
 
 def conclude(folder: RunFolder) -> dict[str, Any]:
-    """Judge the run and write results.json, summary.json and the manifest; the summary."""
+    """Judge the run and write results.json, summary.json, touched.json and the manifest; the summary."""
     info = folder.info
     score = Score(folder.registry.units, frozenset(info.reporting))
     scan = _scan(folder)
@@ -215,6 +228,7 @@ def conclude(folder: RunFolder) -> dict[str, Any]:
         write_private(folder.path / "results.json", _results(folder, journal, score, scan))
     summary = {"schema": "seccheck.summary/1", "scan": scan, "tally": score.tally()}
     folder.write_json("summary.json", summary)
+    write_touched(folder)
     folder.write_manifest()
     return summary
 

@@ -20,7 +20,9 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 def scope_of(registry: Registry, folder: Path | None = None, *, zone: str = "internet") -> Scope:
-    """The scope that `registry` grants, seen from `zone`. Loopback is unlimited and always open.
+    """The scope that `registry` grants, seen from `zone`.
+
+    Loopback is unlimited and always open, except for systems that have terms of their own.
 
     Files are read relative to `folder`, by default that of the registry file. Raises `InputError` for a
     trust file that is missing or holds no certificate, and for an address under two authorisations.
@@ -65,10 +67,9 @@ def _permissions(registry: Registry) -> Iterator[Permission]:
         if registry.networks and not any(map(has_own_terms, systems)):
             continue
         window, limits = _terms(registry, address, systems, usual)
-        loopback = parse_address(address).is_loopback
-        if window or loopback:
+        if window or parse_address(address).is_loopback:
             bits = 128 if ":" in address else 32
-            yield Permission(network=f"{address}/{bits}", window=None if loopback else window, limits=limits)
+            yield Permission(network=f"{address}/{bits}", window=window, limits=limits)
 
 
 def has_own_terms(system: System) -> bool:
@@ -86,9 +87,11 @@ def _terms(
     registry: Registry, address: str, systems: list[System], usual: tuple[Window | None, Limits]
 ) -> tuple[Window | None, Limits]:
     """The terms for an address on which `systems` are: the gentlest limits, and the one window of all."""
-    windows = {_window(system.authorisation) or usual[0] for system in systems}
     loopback = parse_address(address).is_loopback
-    if len(windows) > 1 and not loopback:
+    windows = {_window(system.authorisation) or (None if loopback else usual[0]) for system in systems}
+    if loopback and len(windows) > 1:
+        windows.discard(None)
+    if len(windows) > 1:
         names = " and ".join(system.id for system in systems[:3])
         raise InputError.at(
             registry.file,

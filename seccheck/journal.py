@@ -11,9 +11,10 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import IO, Literal, Self
 
 import msgspec
 
@@ -51,14 +52,29 @@ class _LineHead(msgspec.Struct):
     observation: _Answered
 
 
+def sync_folder(path: Path) -> None:
+    """Bring the names in the folder `path` to the disk: a new file is else unknown after a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _in_last_batch(rest: IO[bytes]) -> bool:
+    """Whether no more lines follow than are written between two syncs."""
+    return sum(1 for _ in islice(rest, _SYNC_RECORDS)) < _SYNC_RECORDS
+
+
 class Journal:
     """An open journal: appended to by one process at a time, read by job key."""
 
     def __init__(self, path: Path, plan: str, *, write: bool = True) -> None:
         """Open or create the journal of the plan with the digest `plan`.
 
-        A torn last line is cut off. Raises `JournalError` when another process holds the journal, when it
-        belongs to another plan, or when a line before the last is damaged.
+        A torn end is cut off: the last line where a process was killed, up to the last batch where the power
+        went (blocks that were never written read as zeros). Raises `JournalError` when another process holds
+        the journal, when it belongs to another plan, or when a line is damaged in any other way.
         """
         self.path = path
         self._write = write
@@ -76,6 +92,9 @@ class Journal:
             if write:
                 self._lock()
             self._offsets = self._index(plan)
+        except OSError as error:
+            os.close(self._fd)
+            raise self._unwritten(error) from None
         except BaseException:
             os.close(self._fd)
             raise
@@ -97,8 +116,8 @@ class Journal:
         with os.fdopen(os.dup(self._fd), "rb") as file:
             file.seek(0)
             for number, raw in enumerate(file, 1):
-                if not raw.endswith(b"\n"):
-                    break  # torn: never finished, so never reported
+                if not raw.endswith(b"\n") or (b"\0" in raw and _in_last_batch(file)):
+                    break  # torn: never finished, or never on the disk
                 try:
                     if number == 1:
                         self._check_head(msgspec.json.decode(raw, type=Head), plan)
@@ -112,6 +131,8 @@ class Journal:
             os.lseek(self._fd, 0, os.SEEK_END)
             if position == 0:
                 os.write(self._fd, msgspec.json.encode(Head(plan=plan)) + b"\n")
+                os.fsync(self._fd)
+                sync_folder(self.path.parent)
         return offsets
 
     def _check_head(self, head: Head, plan: str) -> None:
@@ -139,20 +160,33 @@ class Journal:
                 written += os.write(self._fd, line[written:])
         except OSError as error:
             os.ftruncate(self._fd, position)
-            raise JournalError(
-                f"{self.path}: cannot be written: {error.strerror}",
-                next_step=f"make room, then continue with: seccheck scan --resume {self.path.parent}",
-            ) from None
+            raise self._unwritten(error) from None
         self._offsets[observation.job] = (position, len(line))
         self._unsynced += 1
         if self._unsynced >= _SYNC_RECORDS or time.monotonic() - self._synced_at > _SYNC_SECONDS:
             self.sync()
 
     def sync(self) -> None:
-        """Bring everything written so far to the disk."""
-        os.fsync(self._fd)
+        """Bring everything written so far to the disk; raises `JournalError` when it does not go there."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._unwritten(error) from None
         self._unsynced = 0
         self._synced_at = time.monotonic()
+
+    def _unwritten(self, error: OSError) -> JournalError:
+        return JournalError(
+            f"{self.path}: cannot be written: {error.strerror}",
+            next_step=f"make room, then continue with: seccheck scan --resume {self.path.parent}",
+        )
+
+    def lines(self) -> Iterator[Line]:
+        """The line of every job, in the order they were written; raises `JournalError` as `read` does."""
+        for key in self._offsets:
+            line = self.read(key)
+            if line is not None:
+                yield line
 
     def read(self, key: str) -> Line | None:
         """The line of the job `key`, or None; raises `JournalError` when it was changed."""
@@ -180,9 +214,11 @@ class Journal:
 
     def close(self) -> None:
         """Sync and close."""
-        if self._write:
-            self.sync()
-        os.close(self._fd)
+        try:
+            if self._write:
+                self.sync()
+        finally:
+            os.close(self._fd)
 
     def __enter__(self) -> Self:
         return self

@@ -22,9 +22,14 @@ class Limits(Record):
     connections_per_second: int | None = 10
     connections_at_once: int = 4
     ports_per_second: int | None = 100
+    addresses_at_once: int | None = 10
+    """How many addresses of one network are looked at together: a network's budget is so many times that
+    of an address, and no address waits for another one's connections while its own deadlines run."""
 
 
-UNLIMITED = Limits(connections_per_second=None, connections_at_once=64, ports_per_second=None)
+UNLIMITED = Limits(
+    connections_per_second=None, connections_at_once=64, ports_per_second=None, addresses_at_once=None
+)
 
 
 class Window(Record):
@@ -49,6 +54,12 @@ class Window(Record):
             return self.since <= local.date() <= self.until
         started = date.fromordinal(local.date().toordinal() - 1)
         return clock < end and self.since <= started <= self.until
+
+    def opens_later(self, now: datetime) -> bool:
+        """Whether there is still a moment after `now` at which it is open, should it be closed now."""
+        local = now.astimezone(ZoneInfo(self.zone))
+        start = self.hours.partition("-")[0] or "00:00"
+        return local.date() < self.until or (local.date() == self.until and local.strftime("%H:%M") < start)
 
 
 class Resolver(Record):
@@ -96,6 +107,12 @@ def parse_address(text: str) -> IPAddress:
             raise ValueError(f"{text!r} carries a zone id")
         return address.ipv4_mapped or address
     return address
+
+
+def network_of(address: str) -> str:
+    """The network that shares a budget with `address`: its /24 (IPv4) or /48 (IPv6)."""
+    parsed = parse_address(address)
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
 
 
 @lru_cache(maxsize=16)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ import msgspec
 
 from seccheck.criteria import CriteriaSet, criteria_from_data
 from seccheck.errors import InputError, JournalError
-from seccheck.journal import Journal
+from seccheck.journal import Journal, sync_folder
 from seccheck.model import Record
 from seccheck.permission import Scope
 from seccheck.plan import Plan
@@ -28,6 +30,8 @@ T = TypeVar("T")
 MANIFEST = "MANIFEST.json"
 STOP = "STOP"
 """A file of this name in the run folder stops the scan (the kill switch)."""
+SESSIONS = "sessions.json"
+"""When this run was at work, from where."""
 _INPUTS = ("registry.json", "criteria.json", "reference.gz", "scope.json", "run.json", "waivers.yaml")
 
 
@@ -74,6 +78,7 @@ def write_private(path: Path, chunks: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        sync_folder(path.parent)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -109,9 +114,42 @@ class RunFolder:
             raise InputError.at(
                 path,
                 "expected a run folder (one with inputs/run.json)",
-                hint="`seccheck scan --out` makes one",
+                hint="it was stopped before anything was looked at: remove it, and scan again"
+                if (path / "inputs").is_dir()
+                else "`seccheck scan --out` makes one",
             )
         return cls(path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the one process that writes to this folder; the lock dies with its process.
+
+        What a killed process left half written is removed. Raises `JournalError` when another process
+        writes, or when nothing can be written.
+        """
+        try:
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalError(
+                f"{self.path}: cannot be written: {error.strerror}",
+                next_step="check the folder and its permissions, or copy it to where you may write",
+            ) from None
+        try:
+            self._flock(descriptor)
+            for draft in self.path.rglob(".*.part"):
+                draft.unlink(missing_ok=True)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _flock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalError(
+                f"{self.path}: another scan is writing to this run folder",
+                next_step="wait for it to end, or choose another --out folder",
+            ) from None
 
     # ---------------------------------------------------------------------------------------- writing
 
@@ -129,7 +167,7 @@ class RunFolder:
 
     def copy_evidence(self, other: RunFolder) -> None:
         """Take over what was looked at: inputs, plan and journal of another run folder."""
-        for name in (*(f"inputs/{one}" for one in _INPUTS), "plan.json", "journal.jsonl"):
+        for name in (*(f"inputs/{one}" for one in _INPUTS), "plan.json", "journal.jsonl", SESSIONS):
             if (other.path / name).exists():
                 shutil.copyfile(other.path / name, self.path / name)
                 (self.path / name).chmod(0o600)

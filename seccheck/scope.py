@@ -8,6 +8,7 @@ very address that is used, so neither a name that resolves elsewhere nor a redir
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -33,16 +34,42 @@ USER_AGENT = f"seccheck/{__version__}"
 """How HTTP requests and SMTP greetings name themselves (`contracts`: User-Agent and EHLO)."""
 
 
+_COME_BACK_LATER = re.compile(rb"421[ -]|HTTP/1\.[01] (?:429|503) ")
+"""Answers that ask for less, whatever the probe: RFC 5321 3.8, RFC 6585 4, RFC 9110 15.6.4."""
+PAUSE = 0.1
+"""Seconds added between connections to an address after a sign of strain; twice as long after each further
+one, gone with the next good answer. Not where nothing is limited (loopback)."""
+LONGEST_PAUSE = 1.6
+
+
+def source_address(address: str) -> str:
+    """This machine's own address on the way to `address`, empty when there is no way; sends nothing."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, 9))  # of a datagram socket: chooses the way, without a packet
+            return str(sock.getsockname()[0])
+    except (OSError, ValueError):
+        return ""
+
+
 class Connection:
     """A TCP connection with one deadline that also covers slow progress, and a cap on bytes read."""
 
     def __init__(
-        self, sock: socket.socket, deadline: float, max_bytes: int, done: Callable[[], None]
+        self,
+        sock: socket.socket,
+        deadline: float,
+        max_bytes: int,
+        done: Callable[[], None],
+        strained: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.socket = sock
         self._deadline = deadline
         self._left = max_bytes
         self._done = done
+        self._strained = strained
+        self._open = True
 
     def renew(self, seconds: float, max_bytes: int) -> None:
         """Set a new deadline and a new cap, for the next question on a connection that is kept open."""
@@ -64,11 +91,16 @@ class Connection:
         try:
             data = self.socket.recv(size)
         except TimeoutError:
+            self._strained(True)
             raise ProbeFailed(Reason.TIMEOUT, "no answer before the deadline") from None
         except OSError as error:
+            if isinstance(error, ConnectionResetError):
+                self._strained(True)
             reason = Reason.ACCESS if _wants_certificate(error) else Reason.UNREACHABLE
             raise ProbeFailed(reason, f"connection lost: {error}") from None
         self._left -= len(data)
+        if data:
+            self._strained(bool(_COME_BACK_LATER.match(data)))
         return data
 
     def send(self, data: bytes) -> None:
@@ -109,7 +141,9 @@ class Connection:
     def close(self) -> None:
         """Close, whatever state the connection is in."""
         self.socket.close()
-        self._done()
+        if self._open:
+            self._open = False
+            self._done()
 
     def __enter__(self) -> Self:
         return self
@@ -146,8 +180,17 @@ class _Pace:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.slots = threading.BoundedSemaphore(limits.connections_at_once)
-        self.next = 0.0
+        self.last = float("-inf")
         self.next_port = 0.0
+        self.strain = 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next connection may be opened; not above zero: now."""
+        rate = self.limits.connections_per_second
+        interval = 1 / rate if rate else 0.0
+        if self.strain:
+            interval += min(PAUSE * 2 ** (self.strain - 1), LONGEST_PAUSE)
+        return self.last + interval - now
 
 
 class Context:
@@ -188,15 +231,23 @@ class Context:
         """
         permission = self.permit(address)
         pace = self._pace(address, permission.limits)
-        rate = permission.limits.connections_per_second
         now = time.monotonic()
         with self._lock:
-            if rate is not None:
-                if pace.next > now:
-                    return pace.next - now
-                pace.next = now + 1 / rate
+            if (wait := pace.wait(now)) > 0:
+                return wait
+            pace.last = now
             self.connections += 1
         return 0.0
+
+    def strained(self, address: str, sign: bool = True) -> None:
+        """Take note that `address` showed strain (a reset, no answer in time, "come back later") or did not.
+
+        The pauses between connections to it grow with each sign, and end with a good answer.
+        """
+        pace = self._paces.get(address)
+        if pace is not None and pace.limits != UNLIMITED:
+            with self._lock:
+                pace.strain = pace.strain + 1 if sign else 0
 
     def admit_ports(self, address: str, wanted: int) -> tuple[int, float]:
         """Ask to look at `wanted` ports of `address`: how many now, which are counted, or seconds to wait.
@@ -235,6 +286,7 @@ class Context:
             sock = socket.create_connection((address, port), timeout=min(seconds, 10.0))
         except TimeoutError:
             pace.slots.release()
+            self.strained(address)
             raise ProbeFailed(Reason.TIMEOUT, f"no answer to the connection to port {port}") from None
         except ConnectionRefusedError:
             pace.slots.release()
@@ -245,7 +297,9 @@ class Context:
         except BaseException:
             pace.slots.release()
             raise
-        return Connection(sock, deadline, max_bytes, pace.slots.release)
+        return Connection(
+            sock, deadline, max_bytes, pace.slots.release, lambda sign: self.strained(address, sign)
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -176,6 +176,8 @@ class LimitSettings(Model):
     connections_per_second: int | None = Field(default=None, ge=1, le=10_000)
     connections_at_once: int | None = Field(default=None, ge=1, le=64)
     ports_per_second: int | None = Field(default=None, ge=1, le=100_000)
+    addresses_at_once: int | None = Field(default=None, ge=1, le=1000)
+    """Of one network (/24, /48): its budget is so many times that of an address."""
 
 
 class ClientCertificate(Model):

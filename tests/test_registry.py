@@ -644,7 +644,12 @@ def test_systems_on_one_address_get_the_gentlest_terms(load: Load) -> None:
         permission = permission_for(scope, address)
         assert permission == Permission(
             network=network,
-            limits=Limits(connections_per_second=None, connections_at_once=1, ports_per_second=None),
+            limits=Limits(
+                connections_per_second=None,
+                connections_at_once=1,
+                ports_per_second=None,
+                addresses_at_once=None,
+            ),
         )
 
 

@@ -5,6 +5,7 @@ Verb files import what they need inside their functions, so that `--help` stays 
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -23,6 +24,16 @@ app = typer.Typer(
 )
 for group in (run, show, gating, author, evidence):
     group.register(app)
+
+
+_ROOM = "make room, then continue with: seccheck scan --resume RUN (nothing that was looked at is lost)"
+_DISK = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EROFS: "choose a folder on a disk that can be written to",
+}
+"""What to do when the disk, rather than the program, is at fault."""
 
 
 def _version(wanted: bool) -> None:
@@ -52,4 +63,11 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        hint = _DISK.get(error.errno or 0, "check the path and its permissions")
+        print(f"seccheck: {place}{error.strerror}\n  next: {hint}", file=sys.stderr)  # noqa: T201
         sys.exit(2)

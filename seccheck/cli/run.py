@@ -173,17 +173,29 @@ def _scan(
         waivers=waivers,
     )
     if notice:
-        _write_notice(notice, folder)
+        _write_notice(notice, folder, language or folder.info.language)
     return _finish(folder, formats, language)
 
 
 def _resume(path: Path, formats: str, language: str) -> None:
+    from seccheck.assessment import ensure_plan
+    from seccheck.cli.show import check_formats
+    from seccheck.resolve import resolve
     from seccheck.runfolder import RunFolder
 
-    _finish(RunFolder.open(path), formats, language)
+    check_formats(formats)
+    folder = RunFolder.open(path)
+    with folder.lock():
+        ensure_plan(folder, lambda names: resolve(names, folder.scope))
+        _finish_locked(folder, formats, language)
 
 
 def _finish(folder: RunFolder, formats: str, language: str) -> RunFolder:
+    with folder.lock():
+        return _finish_locked(folder, formats, language)
+
+
+def _finish_locked(folder: RunFolder, formats: str, language: str) -> RunFolder:
     from seccheck.assessment import collect, conclude
     from seccheck.cli.show import write_reports
     from seccheck.cli.words import tally_lines
@@ -194,8 +206,9 @@ def _finish(folder: RunFolder, formats: str, language: str) -> RunFolder:
     say(f"run {folder.info.id}: {total} looks at {len(folder.registry.systems)} systems, into {folder.path}")
     with _interruptible() as stopping, shown(total) as progress:
         complete = collect(folder, LocalExecutor(load_probes()), progress, stopping)
+        asked = stopping()
     if not complete:
-        say(f"stopped; nothing is lost. Continue with: seccheck scan --resume {folder.path}")
+        _say_stopped(folder, asked=asked)
         raise typer.Exit(130)
     summary = conclude(folder)
     spoken = language or folder.info.language
@@ -205,6 +218,21 @@ def _finish(folder: RunFolder, formats: str, language: str) -> RunFolder:
     if "html" in formats:
         say(f"report: {folder.path / 'report' / 'index.html'}")
     return folder
+
+
+def _say_stopped(folder: RunFolder, *, asked: bool) -> None:
+    """Why not everything was looked at, and how to go on."""
+    from seccheck.runfolder import STOP
+    from seccheck.touched import write_touched
+
+    write_touched(folder)
+    go_on = f"seccheck scan --resume {folder.path}"
+    if (folder.path / STOP).exists():
+        say(f"stopped by the file {folder.path / STOP}; nothing is lost. Remove it, then: {go_on}")
+    elif asked:
+        say(f"stopped; nothing is lost. Continue with: {go_on}")
+    else:
+        say(f"outside the authorised hours for what is left; nothing is lost. When they begin: {go_on}")
 
 
 def _plain(summary: dict[str, Any]) -> dict[str, Any]:
@@ -234,16 +262,11 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(one, handler)
 
 
-def _write_notice(path: Path, folder: RunFolder) -> None:
-    from seccheck.plan import connections_by_address
+def _write_notice(path: Path, folder: RunFolder, language: str) -> None:
+    from seccheck.touched import notice
 
-    counts = connections_by_address(folder.plan)
-    info = folder.info
-    lines = [
-        f"seccheck/{info.seccheck} run {info.id} from {info.started}: {len(counts)} addresses",
-        *(f"{address}: about {sum(own.values())} connections" for address, own in sorted(counts.items())),
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text(notice(folder, language), encoding="utf-8")
+    say(f"notice: {path}")
 
 
 def plan(
@@ -265,6 +288,7 @@ def plan(
     from seccheck.registry import scope_of
     from seccheck.resolution import Resolution
     from seccheck.resolve import resolve
+    from seccheck.touched import terms
 
     loaded, wanted = _load(registry, criteria, profile, select)
     narrowed = _narrowing(system, unit, level).apply(loaded)
@@ -275,9 +299,11 @@ def plan(
         known = {name: Resolution(name=name, addresses=(f"({name})",)) for name in names}
     made = make_plan(planner_for(narrowed, wanted, zone, datetime.now(UTC), known))
     counts = connections_by_address(made)
+    scope = scope_of(loaded, zone=zone)
     for address, own in sorted(counts.items()):
         by_probe = ", ".join(f"{probe} {count}" for probe, count in sorted(own.items()))
-        typer.echo(f"{address}\t{sum(own.values())} connections\t{by_probe}")
+        how = "" if address.startswith("(") else terms(scope, address)
+        typer.echo(f"{address}\t{sum(own.values())} connections\t{by_probe}\t{how}")
     for name, resolution in sorted(known.items()):
         if resolution.failed:
             typer.echo(f"{name}\t{resolution.failed}\t{resolution.detail}")

@@ -1,15 +1,16 @@
 """Jobs on this machine: threads and event loops inside worker processes that can be killed.
 
-Each probe that keeps many endpoints in flight has a worker to itself; the others share one. An address
-that is to be treated gently belongs to one job at a time, whatever the probe, so the budget of `scope`
-holds across workers. A job that overstays its deadline, or takes its worker with it, costs itself: the
+Each probe that keeps many endpoints in flight has a worker to itself; the others share one. Which job may
+begin is said by `lanes`. A job that overstays its deadline, or takes its worker with it, costs itself: the
 worker is killed, and what else was in flight is looked at once more, each by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -23,10 +24,11 @@ from typing import Any
 import msgspec
 
 from seccheck.errors import ExecutorError
+from seccheck.executors.lanes import Lanes
 from seccheck.executors.worker import News, Order
 from seccheck.model import Reason
 from seccheck.observation import Observation, failure
-from seccheck.permission import Scope, permission_for
+from seccheck.permission import Scope
 from seccheck.plan import Job
 from seccheck.probes import Probe
 
@@ -66,8 +68,9 @@ class _Worker:
     def _listen(self) -> None:
         assert self.process.stdout  # noqa: S101
         decoder = msgspec.json.Decoder(News)
-        for line in self.process.stdout:
-            self.inbox.put((self, decoder.decode(line)))
+        with contextlib.suppress(msgspec.DecodeError):  # killed in the middle of a line
+            for line in self.process.stdout:
+                self.inbox.put((self, decoder.decode(line)))
         self.process.stdout.close()
         self.inbox.put((self, None))
 
@@ -81,6 +84,10 @@ class _Worker:
             self.process.stdin.flush()
         except (BrokenPipeError, ValueError):
             return  # its end is noticed, and dealt with, where its news are read
+
+    def hold(self) -> None:
+        """Let it finish what it has begun, and nothing else."""
+        self._send(Order(hold=True))
 
     def give(self, job: Job) -> None:
         self.given[job.key] = job
@@ -109,7 +116,9 @@ class _Worker:
         ]
 
     def kill(self) -> None:
-        self.process.kill()
+        """End it and what it has started (nmap): it leads a process group of its own."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def bury(self) -> None:
         """Leave nothing of a dead worker behind."""
@@ -145,7 +154,7 @@ class LocalExecutor:
 
 
 class _Run:
-    """One run of a list of jobs: who holds what, and which addresses are taken."""
+    """One run of a list of jobs: who holds what."""
 
     def __init__(self, probes: Mapping[str, Probe[Any, Any]], scope: Scope, jobs: Sequence[Job]) -> None:
         self.probes = probes
@@ -153,49 +162,35 @@ class _Run:
         self.inbox: queue.Queue[tuple[_Worker, News | None]] = queue.Queue()
         self.workers: dict[str, _Worker] = {}
         self.retries: deque[Job] = deque()
-        self.taken: set[str] = set()
-        self.rested: dict[str, float] = {}
-        self.waiting: dict[str, deque[Job]] = {}
+        self.lanes = Lanes(jobs, scope)
         self.left = len(jobs)
-        for job in jobs:
-            self.waiting.setdefault(self._lane(job), deque()).append(job)
-
-    def _lane(self, job: Job) -> str:
-        """Jobs of one lane run one at a time: the address where it has limits; "" runs freely."""
-        address = job.endpoint.address
-        permission = permission_for(self.scope, address) if address else None
-        return address if permission and permission.limits.connections_per_second is not None else ""
-
-    def _rest(self, lane: str) -> float:
-        permission = permission_for(self.scope, lane)
-        rate = permission.limits.connections_per_second if permission else None
-        return 1 / rate if rate else 0.0
 
     def observations(self, stopping: Callable[[], bool]) -> Iterator[Observation]:
         stopped = False
         while self.left:
-            stopped = stopped or stopping()
+            if not stopped and stopping():
+                stopped = True
+                self._hold()
             if not stopped:
                 self._dispatch()
-            elif not any(worker.given for worker in self.workers.values()):
+            if self._idle and (stopped or self.lanes.stuck):
                 return
-            yield from self._news()
+            yield from self._news(stopped=stopped)
             yield from self._watch(stopped=stopped)
 
+    @property
+    def _idle(self) -> bool:
+        return not self.retries and not any(worker.given for worker in self.workers.values())
+
+    def _hold(self) -> None:
+        """Finish what was begun; what waits in workers or for them is left."""
+        self.retries.clear()
+        for worker in self.workers.values():
+            worker.hold()
+
     def _dispatch(self) -> None:
-        now = time.monotonic()
-        for lane in list(self.waiting):
-            if lane and (lane in self.taken or self.rested.get(lane, 0) > now):
-                continue
-            jobs = self.waiting[lane]
-            while jobs:
-                job = jobs.popleft()
-                self._worker(job).give(job)
-                if lane:
-                    self.taken.add(lane)
-                    break
-            if not jobs:
-                del self.waiting[lane]
+        for job in self.lanes.ready():
+            self._worker(job).give(job)
         alone = self.workers.get("alone")
         if self.retries and not (alone and alone.given):
             job = self.retries.popleft()
@@ -209,31 +204,29 @@ class _Run:
             self.workers[name] = _Worker(name, self.scope, self.inbox)
         return self.workers[name]
 
-    def _news(self) -> Iterator[Observation]:
+    def _news(self, *, stopped: bool) -> Iterator[Observation]:
         try:
             worker, news = self.inbox.get(timeout=_TICK)
         except queue.Empty:
             return
         while True:
             if news is None:
-                yield from self._died(worker)
+                yield from self._died(worker, again=not stopped)
             elif self.workers.get(worker.name) is worker:
                 held = news.observation is not None and news.observation.job in worker.given
                 worker.hear(news)
                 if held and news.observation:
-                    yield self._done(news.observation)
+                    yield from self._done(news.observation)
             try:
                 worker, news = self.inbox.get_nowait()
             except queue.Empty:
                 return
 
-    def _done(self, observation: Observation) -> Observation:
+    def _done(self, observation: Observation) -> Iterator[Observation]:
         self.left -= 1
-        lane = observation.endpoint.address
-        if lane in self.taken:
-            self.taken.discard(lane)
-            self.rested[lane] = time.monotonic() + self._rest(lane)
-        return observation
+        self.lanes.done(observation)
+        if not self.lanes.cut_short(observation):
+            yield observation
 
     def _watch(self, *, stopped: bool) -> Iterator[Observation]:
         for worker in list(self.workers.values()):
@@ -251,7 +244,7 @@ class _Run:
             worker.kill()
             for job in guilty:
                 del worker.given[job.key]
-                yield self._failed(job, Reason.TIMEOUT, "did not end by its deadline and was stopped")
+                yield from self._failed(job, Reason.TIMEOUT, "did not end by its deadline and was stopped")
             yield from self._died(worker, again=not stopped)
 
     def _died(self, worker: _Worker, *, again: bool = True) -> Iterator[Observation]:
@@ -264,7 +257,7 @@ class _Run:
             return
         for key, job in worker.given.items():
             if worker.alone and (key in worker.begun or len(worker.given) == 1):
-                yield self._failed(
+                yield from self._failed(
                     job, Reason.CRASHED, f"the worker ended with status {worker.process.returncode}"
                 )
             elif not again:
@@ -274,8 +267,8 @@ class _Run:
             else:
                 self._worker(job).give(job)
 
-    def _failed(self, job: Job, reason: Reason, detail: str) -> Observation:
-        return self._done(failure(job, reason, detail, datetime.now(UTC)))
+    def _failed(self, job: Job, reason: Reason, detail: str) -> Iterator[Observation]:
+        yield from self._done(failure(job, reason, detail, datetime.now(UTC)))
 
     def end(self) -> None:
         """Let idle workers go, kill busy ones."""

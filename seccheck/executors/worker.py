@@ -6,6 +6,7 @@ flight and nothing else. It ends when its input ends, so it never outlives its m
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -32,10 +33,11 @@ HEARTBEAT = 1.0
 
 
 class Order(Record):
-    """A line to the worker: the scope first, then jobs."""
+    """A line to the worker: the scope first, then jobs, or to take up no more of those that wait."""
 
     scope: Scope | None = None
     job: Job | None = None
+    hold: bool = False
 
 
 class News(Record):
@@ -59,6 +61,11 @@ class Stream:
         """Add a job, or None to close."""
         self._queue.put(job)
 
+    def hold(self) -> None:
+        """Give out no more looks, whatever waits."""
+        self._closed = True
+        self._queue.put(None)
+
     def take(self, wait: float) -> Look | None:
         """The next look, as the probe interface says."""
         if self._closed:
@@ -67,7 +74,7 @@ class Stream:
             job = self._queue.get(block=wait > 0, timeout=wait or None)
         except queue.Empty:
             return None
-        if job is None:
+        if job is None or self._closed:
             self._closed = True
             return None
         self._begun[job.key] = (job, datetime.now(UTC))
@@ -129,7 +136,13 @@ def work(orders: BinaryIO, output: int) -> None:
     for raw in orders:
         if not raw.strip():
             continue  # the goodbye
-        job = msgspec.json.decode(raw, type=Order).job
+        order = msgspec.json.decode(raw, type=Order)
+        if order.hold:
+            for stream, _ in streams.values():
+                stream.hold()
+            pool.shutdown(wait=False, cancel_futures=True)
+            break
+        job = order.job
         if job is None:
             continue
         probe = probes[job.probe]
@@ -152,17 +165,19 @@ def work(orders: BinaryIO, output: int) -> None:
 def _end_with_master(descriptor: int, feed: int) -> None:
     """Copy orders from `descriptor` to `feed`; end at once when the master goes without a goodbye."""
     said_goodbye = False
-    with os.fdopen(feed, "wb", buffering=0) as out:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(feed, "wb", buffering=0) as out:
         while chunk := os.read(descriptor, 65536):
             said_goodbye = chunk.endswith(b"\n\n")
             out.write(chunk)
     if not said_goodbye:
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)  # with what it has started, such as nmap: it leads its own group
 
 
 def main() -> None:
     """Run as a worker on standard input and output; stray prints of libraries go to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getpgid(0) != os.getpid():
+        os.setsid()
     output = os.dup(1)
     os.dup2(2, 1)
     orders, feed = os.pipe()

@@ -22,7 +22,7 @@ from seccheck.probes.tls.questions import Offer
 from seccheck.probes.tls.starttls import PROLOGUES, StartTls
 from seccheck.probes.tls.talk import Talk
 from seccheck.probes.tls.trust import anchors
-from seccheck.probes.tls.visit import Strand, Visit
+from seccheck.probes.tls.visit import MAX_CONNECTIONS, SECOND_VISIT, Strand, Visit
 from seccheck.scope import Context
 
 TARGETS = 128
@@ -35,8 +35,10 @@ PAUSE_SECONDS = 12.0
 """Before a second visit: longer than the usual windows of connection limiters."""
 SECOND_VISIT_SECONDS = 10.0
 _STRAIN = {Outcome.RESET, Outcome.TIMEOUT, Outcome.BUSY}
-SECONDS = FIRST_VISIT_SECONDS + PAUSE_SECONDS + SECOND_VISIT_SECONDS + 8.0
-"""The deadline of one look, with room for the pace that the scope sets."""
+SECONDS = 90.0
+"""The deadline of one look. Only a slow pace set by the scope needs more than the sum of the above."""
+_SPARE = 5.0
+"""Seconds kept to conclude before that deadline."""
 
 
 class Job:
@@ -53,7 +55,7 @@ class Job:
         self.at_once = IN_FLIGHT
         self.deadline: float | None = None
         """Set when the first connection may be opened: waiting for our own pace costs the target nothing."""
-        self.seconds = FIRST_VISIT_SECONDS
+        self.give_up = time.monotonic() + SECONDS - _SPARE
         self.asleep = False
 
     def talk(self, offer: Offer) -> Talk:
@@ -169,7 +171,7 @@ class Engine:
         strand, offer = job.waiting.popleft()
         now = time.monotonic()
         if job.deadline is None:
-            job.deadline = now + job.seconds
+            job.deadline = self._deadline(job, now)
         talk = job.talk(offer)
         number = next(self._numbers)
 
@@ -190,6 +192,13 @@ class Engine:
         self._flying[endpoint.address] += 1
         job.visit.connections += 1
         return True
+
+    def _deadline(self, job: Job, now: float) -> float:
+        """When this visit ends; a slow pace is our own doing, and its time is added."""
+        first = job.visit.visits == 1
+        rate = self._context.permit(job.endpoint.address).limits.connections_per_second
+        pace = (MAX_CONNECTIONS if first else SECOND_VISIT) / rate if rate else 0.0
+        return min(now + pace + (FIRST_VISIT_SECONDS if first else SECOND_VISIT_SECONDS), job.give_up)
 
     def _replied(self, job: Job, strand: Strand, offer: Offer, reply: Reply, number: int) -> None:
         job.visit.answered(number, offer, reply)
@@ -225,17 +234,17 @@ class Engine:
 
     def _end_of_visit(self, job: Job) -> None:
         visit = job.visit
-        if visit.visits == 1 and visit.thorough and visit.worth_a_second_visit():
-            visit.visits = 2
+        back = time.monotonic() + PAUSE_SECONDS
+        if visit.worth_a_second_visit() and back < job.give_up:
             self._resting += 1
-            self._loop.at(time.monotonic() + PAUSE_SECONDS, lambda: self._return(job))
+            self._loop.at(back, lambda: self._return(job))
             return
         self._guard(job, self._conclude)
 
     def _return(self, job: Job) -> None:
         self._resting -= 1
         job.at_once = 1
-        job.deadline, job.seconds = None, SECOND_VISIT_SECONDS
+        job.deadline = None
         job.waves = job.visit.second_visit()
         self._guard(job, self._next_wave)
 
