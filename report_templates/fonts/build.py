@@ -10,6 +10,7 @@ figures (`tnum`), so that columns of numbers line up.
 from __future__ import annotations
 
 import copy
+import io
 import sys
 from pathlib import Path
 
@@ -43,16 +44,19 @@ def add_tabular_figures(font: TTFont) -> None:
         font["hmtx"][mapping[name]] = (widest, bearing + shift)
     table = font["GSUB"].table
     table.LookupList.Lookup.append(buildLookup([buildSingleSubstSubtable(mapping)]))
+    table.LookupList.LookupCount = len(table.LookupList.Lookup)
     feature = otTables.FeatureRecord()
     feature.FeatureTag, feature.Feature = "tnum", otTables.Feature()
     feature.Feature.FeatureParams = None
     feature.Feature.LookupListIndex = [len(table.LookupList.Lookup) - 1]
+    feature.Feature.LookupCount = 1
     table.FeatureList.FeatureRecord.append(feature)
     index = len(table.FeatureList.FeatureRecord) - 1
     for script in table.ScriptList.ScriptRecord:
         systems = [record.LangSys for record in script.Script.LangSysRecord]
         for system in filter(None, [script.Script.DefaultLangSys, *systems]):
             system.FeatureIndex.append(index)
+            system.FeatureCount = len(system.FeatureIndex)
 
 
 def main(folder: Path) -> None:
@@ -60,6 +64,9 @@ def main(folder: Path) -> None:
     for name, weight in FACES.items():
         font = TTFont(next(folder.rglob(name)))
         add_tabular_figures(font)
+        whole = io.BytesIO()
+        font.save(whole)  # the subsetter goes by what is in the file
+        font = TTFont(io.BytesIO(whole.getvalue()))
         options = subset.Options(
             hinting=False, flavor="woff2", layout_features=["kern", "mark", "mkmk", "ccmp", "locl", "tnum"]
         )

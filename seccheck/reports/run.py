@@ -149,7 +149,10 @@ class CriterionEntry(Record):
 
     def said(self, language: str, level: int = 0) -> str:
         """The statement with its parameters in place; without a level, every value they take."""
-        text = self.statement.get(language)
+        return self.filled(self.statement.get(language), level)
+
+    def filled(self, text: str, level: int = 0) -> str:
+        """`text` with the parameters in place; without a level, every value they take."""
         for name, value in self.parameters.items():
             levels = [level] if level else range(1, 6)
             shown = "/".join(dict.fromkeys(str(_at_level(value, at)) for at in levels))

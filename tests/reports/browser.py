@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -124,24 +124,35 @@ class Browser:
 def browser() -> Iterator[Browser]:
     """A browser with a profile of its own, gone at the end of the block."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        in_read, in_write = os.pipe()
-        out_read, out_write = os.pipe()
-        # The pipe is spoken on the descriptors 3 (in) and 4 (out); the shell puts it there.
-        wiring = f'exec 3<&{in_read} 4>&{out_write}; exec "$@"'
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", wiring, "sh", tool("chromium"), *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(in_read, out_write),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        in_read, in_write = _pipe()
+        out_read, out_write = _pipe()
+        program = tool("chromium")
+        process = os.posix_spawn(
+            program,
+            [program, *FLAGS, f"--user-data-dir={profile}"],
+            os.environ,
+            file_actions=[
+                *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)),
+                (os.POSIX_SPAWN_DUP2, in_read, 3),  # the debugging pipe is spoken on 3 and 4
+                (os.POSIX_SPAWN_DUP2, out_write, 4),
+            ],
         )
         os.close(in_read)
         os.close(out_write)
         try:
             yield Browser(out_read, in_write)
         finally:
-            os.close(in_write)
+            os.close(in_write)  # the browser ends when its pipe does
+            while os.read(out_read, 1 << 20):
+                pass
             os.close(out_read)
-            process.terminate()
-            process.wait(timeout=20)
+            os.waitpid(process, 0)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe on descriptors out of the way of those the browser uses."""
+    ends = os.pipe()
+    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
+    for end in ends:
+        os.close(end)
+    return high[0], high[1]
