@@ -12,6 +12,8 @@ from seccheck.scope import USER_AGENT, Connection, Context
 
 SECONDS = 6.0
 """How long a port may take to say what it is; many FTP servers look up our name before they greet."""
+CURIOUS_SECONDS = 2.0
+"""The same for a port of which nothing is known: most that wait there, wait for us to speak first."""
 MAX_BYTES = 16384
 
 
@@ -142,13 +144,14 @@ def expected(port: int) -> str:
     return EXPECTED.get(TABLE[port].service, "") if port in TABLE else ""
 
 
-def identify(context: Context, address: str, port: int) -> Identity:
+def identify(context: Context, address: str, port: int, *, declared: bool = False) -> Identity:
     """What answers on an open `port`; at most two connections, no login, nothing that changes state."""
     service = TABLE[port].service if port in TABLE else ""
     try:
         if service in _HTTP:
             return _by_get(context, address, port, *_HTTP[service])
-        return _by_greeting(context, address, port)
+        seconds = SECONDS if declared or service else CURIOUS_SECONDS
+        return _by_greeting(context, address, port, seconds)
     except ProbeFailed as failure:
         return Identity("", failure.reason)
 
@@ -161,8 +164,8 @@ def recognise(said: bytes) -> str:
     return next((name for name, pattern in _GREETINGS if pattern.match(said)), "")
 
 
-def _by_greeting(context: Context, address: str, port: int) -> Identity:
-    with context.dial(address, port, seconds=SECONDS, max_bytes=MAX_BYTES) as connection:
+def _by_greeting(context: Context, address: str, port: int, seconds: float) -> Identity:
+    with context.dial(address, port, seconds=seconds, max_bytes=MAX_BYTES) as connection:
         said = connection.receive(4096)
         while said.startswith(b"220-") and not re.search(rb"(?m)^220 [^\n]*\n", said) and len(said) < 8192:
             if not (more := connection.receive(4096)):

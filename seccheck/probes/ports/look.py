@@ -92,6 +92,8 @@ class Introduce:
     """Let open ports say what they are; the answer maps each port to its identity."""
 
     ports: tuple[int, ...]
+    declared: tuple[int, ...] = ()
+    """Those that are given more time, since a service is known to be there."""
 
 
 Question: TypeAlias = Knock | Ask | Introduce
@@ -120,7 +122,7 @@ def look(
     undecided: list[Undecided] = []
     facts: dict[str, Any] = {"reference_answered": tcp.reference if params.declared else None}
     if params.tcp or params.tcp_sets:
-        told = yield Introduce(tcp.strangers())
+        told = yield Introduce(tcp.strangers(), params.declared)
         facts |= {"engine": engine, **_tcp_facts(tcp, told, undecided)}
     if services:
         facts |= _udp_facts(udp, tcp.reference, undecided)

@@ -508,7 +508,8 @@ class Introducing:
         self.told: dict[int, Any] = {}
         self.left = set(introduce.ports)
         for port in introduce.ports:
-            future = host.loop.pool.submit(identify, host.context, host.address, port)
+            known = port in introduce.declared
+            future = host.loop.pool.submit(identify, host.context, host.address, port, declared=known)
             host.loop.when_done(future, lambda done, port=port: self._told(port, done))  # type: ignore[misc]
 
     def start(self) -> float | None:

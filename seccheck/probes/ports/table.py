@@ -33,7 +33,8 @@ class Entry(NamedTuple):
 # kind, why ports of this group are looked at, then "port service" pairs.
 _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("cleartext", "passwords and content travel readable", """
-        21 ftp  23 telnet  2323 telnet  540 uucp  119 nntp  194 irc  6667 irc  70 gopher  24554 binkp"""),
+        21 ftp  2121 ftp  23 telnet  2323 telnet  540 uucp  119 nntp  194 irc  6667 irc  70 gopher
+        24554 binkp"""),
     ("cleartext", "trusts the address of the caller, and sends everything readable (BSD r-commands)", """
         512 rexec  513 rlogin  514 rsh"""),
     ("cleartext", "small servers of another age, of use to attackers alone (RFC 862-868, 1288)", """

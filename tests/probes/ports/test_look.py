@@ -86,8 +86,8 @@ def test_open_closed_and_the_kinds() -> None:
     assert [(service.port, service.confirmed) for service in found.services or ()] == [
         (21, "ftp"), (443, ""), (3306, "")
     ]  # fmt: skip
-    assert found.looked_at == 418
-    assert (found.closed_count, found.filtered_count) == (415, 0)
+    assert found.looked_at == 419
+    assert (found.closed_count, found.filtered_count) == (416, 0)
     assert found.reference_answered is True
     assert found.undecided == ()
     assert asked[3306] == 2
@@ -97,7 +97,7 @@ def test_open_closed_and_the_kinds() -> None:
 def test_silence_is_not_reachable_while_a_declared_service_answers() -> None:
     found, asked = world(listening(443, otherwise=SILENT))
     assert found.open == (443,)
-    assert found.filtered_count == 417
+    assert found.filtered_count == 418
     assert found.undecided == ()
     assert asked[3306] == 2
 
