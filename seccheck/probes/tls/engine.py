@@ -19,7 +19,7 @@ from seccheck.probes.tls.facts import TlsParams
 from seccheck.probes.tls.loop import Loop
 from seccheck.probes.tls.names import server_name
 from seccheck.probes.tls.questions import Offer
-from seccheck.probes.tls.starttls import PROLOGUES, StartTls
+from seccheck.probes.tls.starttls import GREET_FIRST, PROLOGUES, StartTls
 from seccheck.probes.tls.talk import Talk
 from seccheck.probes.tls.trust import anchors
 from seccheck.probes.tls.visit import MAX_CONNECTIONS, SECOND_VISIT, Strand, Visit
@@ -47,7 +47,8 @@ class Job:
     def __init__(self, look: Look, params: TlsParams) -> None:
         self.look = look
         self.endpoint: Endpoint = look.endpoint
-        self.visit = Visit(server_name(self.endpoint.host), params)
+        greets = self.endpoint.service in GREET_FIRST
+        self.visit = Visit(server_name(self.endpoint.host), params, greets=greets)
         self.waves: Iterator[list[Strand]] = self.visit.waves()
         self.waiting: deque[tuple[Strand, Offer]] = deque()
         self.strands = 0

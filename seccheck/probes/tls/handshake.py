@@ -141,12 +141,14 @@ class Handshake:
 class Renegotiation(Handshake):
     """A handshake up to TLS 1.2, and then a second one that the client starts (RFC 5246 7.4.1.1).
 
-    Where the server lacks RFC 5746, only nassl's legacy client tries.
+    Where the server lacks RFC 5746, only nassl's legacy client tries. A greeting that the server sends of
+    itself is read first: OpenSSL takes no application data within a handshake.
     """
 
-    def __init__(self, version: int, name: str, *, legacy: bool) -> None:
+    def __init__(self, version: int, name: str, *, legacy: bool, greets: bool = False) -> None:
         super().__init__(version, name)
         self._again = False
+        self._greets = greets
         self._legacy = legacy or version == h.SSL3
 
     def _make(self) -> Any:
@@ -172,6 +174,15 @@ class Renegotiation(Handshake):
             self._end(Outcome.FLIGHT)
             return
         self.reply.version = self._version
+        if not self._greets:
+            self._renegotiate()
+
+    def _after(self) -> None:
+        """The greeting."""
+        self._client._ssl.read(_BIO)  # noqa: SLF001
+        self._renegotiate()
+
+    def _renegotiate(self) -> None:
         self._again, self._finished = True, False
         self._client._ssl.renegotiate()  # noqa: SLF001
         self._client._ssl.do_handshake()  # noqa: SLF001
@@ -194,8 +205,8 @@ class Renegotiation(Handshake):
             self._end(outcome, detail)
 
     def patience(self) -> float | None:
-        """A short while for the answer to the attempt."""
-        return _SECONDS_FOR_A_WORD if self._again else None
+        """A short while for the greeting, and for the answer to the attempt."""
+        return _SECONDS_FOR_A_WORD if self._again or self._finished else None
 
 
 def _der(pem: str) -> bytes:

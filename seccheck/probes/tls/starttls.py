@@ -164,6 +164,8 @@ PROLOGUES: dict[str, Callable[[], Prologue]] = {
     "mysql": mysql,
 }
 """By service: those that begin in clear."""
+GREET_FIRST = frozenset({"smtps", "imaps", "pop3s", "ftps"})
+"""Services that speak first as soon as TLS is up."""
 
 
 class _Lines:
