@@ -26,7 +26,7 @@ from seccheck.model import canonical, moment, timestamp
 from seccheck.observation import Observation
 from seccheck.plan import Jobs, Plan, Planner, make_plan
 from seccheck.probes import load_probes
-from seccheck.reference import load_reference
+from seccheck.reference import Reference, load_reference
 from seccheck.registry import Registry, registry_json, scope_of
 from seccheck.resolution import Resolution
 from seccheck.runfolder import STOP, RunFolder, RunInfo, Selection, write_private
@@ -109,6 +109,7 @@ def prepare(
     language: str = "",
     command: str = "",
     waivers: Path | None = None,
+    reference: Reference | None = None,
     now: datetime | None = None,
 ) -> RunFolder:
     """Make the run folder (default: `runs/<id>`) with its inputs and its plan. Only name servers are asked.
@@ -122,7 +123,7 @@ def prepare(
     folder.write("inputs/registry.json", registry_json(narrowed))
     write_criteria(folder, criteria, made)
     folder.write_json("inputs/scope.json", scope_of(registry, zone=zone))
-    folder.write_reference(load_reference())
+    folder.write_reference(reference or load_reference())
     if waivers:
         folder.write("inputs/waivers.yaml", waivers.read_bytes())
     folder.write_json(

@@ -17,6 +17,7 @@ from seccheck.cli.progress import say, shown
 if TYPE_CHECKING:
     from seccheck.assessment import Narrowing
     from seccheck.criteria import CriteriaSet
+    from seccheck.reference import Reference
     from seccheck.registry import Registry
     from seccheck.runfolder import RunFolder
 
@@ -68,13 +69,22 @@ def demo(
     from seccheck.criteria import load_criteria
     from seccheck.demo import Fleet
     from seccheck.probes import load_probes
+    from seccheck.reference import BUNDLED, load_reference
     from seccheck.registry import load_registry
 
     with tempfile.TemporaryDirectory(prefix="seccheck-demo-") as place, Fleet(Path(place)) as fleet:
         say("demo: 124 systems are up on loopback; the names are real bodies, the findings are not")
         registry = load_registry(fleet.registry)
         criteria = load_criteria("project06-2024", load_probes(), profile="technical")
-        folder = _scan(registry, criteria, out=out, language=language, formats="html")
+        folder = _scan(
+            registry,
+            criteria,
+            out=out,
+            language=language,
+            formats="html",
+            waivers=fleet.waivers,
+            reference=load_reference(BUNDLED),
+        )
         index = folder.path / "report" / "index.html"
         if open_report and sys.stdout.isatty() and index.exists():
             import webbrowser
@@ -148,6 +158,7 @@ def _scan(
     zone: str = "internet",
     waivers: Path | None = None,
     notice: Path | None = None,
+    reference: Reference | None = None,
 ) -> RunFolder:
     """Prepare, collect, conclude, report."""
     from seccheck.assessment import Narrowing, prepare
@@ -171,6 +182,7 @@ def _scan(
         language=language,
         command=shlex.join(["seccheck", *sys.argv[1:]]),
         waivers=waivers,
+        reference=reference,
     )
     if notice:
         _write_notice(notice, folder, language or folder.info.language)

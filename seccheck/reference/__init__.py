@@ -12,10 +12,18 @@ from seccheck.reference.evidence import Evidence, Package, packages_from, read_e
 from seccheck.reference.exploited import free_of_known_exploited
 from seccheck.reference.newest import at_newest_patch
 from seccheck.reference.product import Product
-from seccheck.reference.snapshot import FeedInfo, Reference, load_reference, load_reference_bytes, pack
+from seccheck.reference.snapshot import (
+    BUNDLED,
+    FeedInfo,
+    Reference,
+    load_reference,
+    load_reference_bytes,
+    pack,
+)
 from seccheck.reference.support import supported
 
 __all__ = [
+    "BUNDLED",
     "Evidence",
     "FeedInfo",
     "Package",
