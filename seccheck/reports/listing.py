@@ -125,7 +125,7 @@ class Listing:
 
     def message(self, entry: Entry) -> str:
         """The statement and why it is not met, in one line."""
-        return " ".join([f"{self.statement(entry)}.".replace("..", "."), *self.because(entry)[:2]])
+        return " ".join([self.statement(entry).rstrip(".") + ".", *self.because(entry)[:2]])
 
     def because(self, entry: Entry) -> list[str]:
         """Why the verdict is what it is: the reason, what was expected and seen, the waiver."""
@@ -144,7 +144,7 @@ class Listing:
     def _seen(self, fact: str, expected: str, observed: str) -> str:
         say, words = self.words.gettext, self.words
         asked = f"{say('Expected')}: {words.expected(expected)}; " if expected else ""
-        return f"{fact}. {asked}{say('Observed')}: {words.value(observed)}"
+        return f"{fact} – {asked}{say('Observed')}: {words.value(observed)}"
 
     def waiver(self, entry: Entry) -> str:
         """Who accepts the finding until when, and why."""

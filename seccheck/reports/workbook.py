@@ -22,6 +22,8 @@ MOST_LINKS = 65_000
 MOST_TEXT = 32_000
 """Characters of a cell (the limit is 32,767)."""
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+"""The beginning of what would be read as an escaped character (ECMA-376 part 1, 22.9.2.19)."""
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -105,7 +107,8 @@ def _row(number: int, cells: list[Cell], style: int) -> str:
         if isinstance(cell, int):
             parts.append(f'<c r="{name}{number}"{shown}><v>{cell}</v></c>')
         elif cell:
-            text = escape(_ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", cell[:MOST_TEXT]))
+            text = _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", cell[:MOST_TEXT])
+            text = escape(_ESCAPE.sub("_x005F_", text))
             parts.append(
                 f'<c r="{name}{number}" t="inlineStr"{shown}><is><t xml:space="preserve">{text}</t></is></c>'
             )
