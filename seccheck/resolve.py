@@ -80,7 +80,7 @@ class Stub:
         self._servers = [
             (resolver.address, resolver.port) for resolver in scope.resolvers
         ] or _system_servers()
-        self._known: dict[tuple[dns.name.Name, int, bool], dns.message.QueryMessage] = {}
+        self._known: dict[tuple[dns.name.Name, int, bool], dns.message.QueryMessage | ProbeFailed] = {}
 
     def ask(self, name: dns.name.Name | str, kind: str) -> Reply:
         """The records of `kind` at `name`, aliases followed."""
@@ -111,8 +111,14 @@ class Stub:
         """The NOERROR or NXDOMAIN message for one question; with `dnssec`, signatures and all."""
         key = (name, int(kind), dnssec)
         if key not in self._known:
-            self._known[key] = self._ask_servers(name, kind, dnssec=dnssec)
-        return self._known[key]
+            try:
+                self._known[key] = self._ask_servers(name, kind, dnssec=dnssec)
+            except ProbeFailed as failure:
+                self._known[key] = failure
+        known = self._known[key]
+        if isinstance(known, ProbeFailed):
+            raise known
+        return known
 
     def _ask_servers(
         self, name: dns.name.Name, kind: dns.rdatatype.RdataType, *, dnssec: bool

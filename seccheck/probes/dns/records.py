@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from typing import Any, Literal
 
 import dns.exception
@@ -175,16 +176,29 @@ def _ask_server(
 def transfer_from(context: Context, address: str, zone: Name) -> Literal["allowed", "refused"]:
     """Whether a name server begins to give the zone away (RFC 5936); one that is a resolver, on its port.
 
-    A port that refuses TCP refuses transfers, and so does a server that closes without a word.
+    A server that refuses TCP refuses transfers, and so does one that closes without a word.
     """
     port = next((one.port for one in context.scope.resolvers if one.address == address), 53)
     try:
         with context.dial(address, port, seconds=10.0, max_bytes=_TRANSFER_BYTES) as connection:
             return "allowed" if _begins(connection, zone) else "refused"
     except ProbeFailed as failure:
-        if "refused the connection" in failure.detail:
+        if "refused the connection" in failure.detail and _answers_datagrams(context, address, port, zone):
             return "refused"
         raise
+
+
+def _answers_datagrams(context: Context, address: str, port: int, zone: Name) -> bool:
+    """Whether a name server is there at all: what refuses TCP without one tells nothing of transfers."""
+    while wait := context.admit(address):
+        time.sleep(wait)
+    try:
+        dns.query.udp(
+            dns.message.make_query(zone, "SOA"), address, timeout=3.0, port=port, ignore_errors=True
+        )
+    except (dns.exception.DNSException, OSError):
+        return False
+    return True
 
 
 def _begins(connection: Connection, zone: Name) -> bool:

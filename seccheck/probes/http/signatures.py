@@ -12,6 +12,7 @@ import yaml
 from seccheck.probes.http.client import Answer
 
 _TABLE = Path(__file__).with_name("signatures.yaml")
+_TEXT_BYTES = 64 * 1024
 FACTS = ("exposures", "listings", "debug_pages", "consoles", "devices")
 """The facts that the entries feed; stack traces are debug pages."""
 
@@ -36,7 +37,7 @@ class Signature:
         if answer.status not in self._statuses and self.kind != "stack-trace":
             return False
         path = answer.target.rstrip("/").encode()
-        text = answer.content()
+        text = answer.content()[:_TEXT_BYTES]
         return bool(self.pattern.search(text.replace(path, b"") if path else text))
 
     @property

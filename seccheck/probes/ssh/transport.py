@@ -453,6 +453,8 @@ class Session:
 
         Raises `ProbeFailed` with the reason not-offered when there is none.
         """
+        if host_key not in theirs.host_keys:
+            raise ProbeFailed(Reason.NOT_OFFERED, "the server offers no host key")
         method = _first_common(KEX, theirs.kex, "key exchange method")
         cipher_out = _first_common(CIPHERS, theirs.ciphers_out, "cipher")
         cipher_in = _first_common(CIPHERS, theirs.ciphers_in, "cipher")

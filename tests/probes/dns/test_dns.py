@@ -18,7 +18,7 @@ import pytest
 from seccheck.model import Reason
 from seccheck.probes import Endpoint, ProbeFailed
 from seccheck.probes.dns import PROBE, DnsFacts, DnsParams
-from seccheck.scope import Context
+from seccheck.scope import Context, Resolver, Scope
 from tests.tools import free_port
 
 Contexts = Callable[..., Context]
@@ -410,3 +410,18 @@ def test_a_port_that_refuses_tcp_refuses_transfers(context_for: Contexts) -> Non
             thread.join(5)
     assert facts.transfer_allowed == ()
     assert facts.undecided == ()
+
+
+def test_an_address_without_a_name_server_tells_nothing(
+    dns_server: Callable[..., int], context_for: Contexts
+) -> None:
+    def elsewhere(data: bytes) -> bytes:
+        return ns_answers(data).replace(socket.inet_aton("127.0.0.1"), socket.inet_aton("127.77.66.55"))
+
+    closed = Resolver(address="127.77.66.55", port=free_port("127.77.66.55"))
+    scope = context_for(dns_server(elsewhere)).scope
+    fields = {name: getattr(scope, name) for name in scope.__struct_fields__}
+    context = Context(Scope(**{**fields, "resolvers": (*scope.resolvers, closed)}))
+    facts = look(context, "example.vn", "transfer")
+    assert facts.transfer_allowed == ()
+    assert [(one.member, one.reason) for one in facts.undecided] == [("ns.example.vn", Reason.UNREACHABLE)]
