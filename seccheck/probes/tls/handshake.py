@@ -174,7 +174,9 @@ class Renegotiation(Handshake):
             self._end(Outcome.FLIGHT)
             return
         self.reply.version = self._version
-        if not self._greets:
+        if self._greets:
+            self._after()  # it may have come with the last of the handshake
+        else:
             self._renegotiate()
 
     def _after(self) -> None:
