@@ -363,7 +363,7 @@ def test_a_slow_talker_does_not_hold_us(
 
     began = time.monotonic()
     assert failure(context, serve(slow)).reason is Reason.TIMEOUT
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 6
 
 
 # -------------------------------------------------------------------------------- client certificates, clock
