@@ -31,7 +31,8 @@ _MAX_GROUPS = 12
 class Visit:
     """One look at one server: the questions, the answers so far, and what is still open."""
 
-    def __init__(self, name: str, params: TlsParams) -> None:
+    def __init__(self, name: str, params: TlsParams, *, greets: bool = False) -> None:
+        self.greets = greets
         self.wants = set(params.ask)
         self.thorough = params.thorough
         self.ask = Questions(name)
@@ -101,14 +102,15 @@ class Visit:
             if self._silent():
                 return
         if self._past_contact or not self.evidence.anything:
-            yield [self._one(offer) for offer in self._version_offers() if self._unasked(offer)]
+            modern = {"TLSv1.3"} if self._core and self.evidence.anything else set()
+            yield [self._one(offer) for offer in self._version_offers(without=modern) if self._unasked(offer)]
         if not self.evidence.anything:
             yield self._again(self._version_offers())
             return
         if self._something_lost():
             yield [self._canary()]
         yield self._deeper()
-        if self._core:
+        if self._core and not self.evidence.of(self.ask.version("TLSv1.3")):
             yield [self._one(self.ask.version("TLSv1.3"))]
         yield from self._confirmations()
         if late := self._deeper():  # a version that showed itself only now
@@ -125,8 +127,7 @@ class Visit:
 
     def second_visit(self) -> Iterator[list[Strand]]:
         """A slower look later: only what is open, one connection at a time, until one is lost."""
-        self.visits += 1
-        self.over = ""
+        self.visits, self.over = 2, ""
         if not self.evidence.anything:
             for offer in 2 * self._version_offers():
                 yield [self._one(offer)]
@@ -144,6 +145,8 @@ class Visit:
 
     def worth_a_second_visit(self) -> bool:
         """Whether something lost in this visit may be found in another."""
+        if self.visits > 1 or not self.thorough:
+            return False
         if not self.evidence.anything:
             meanings = {entry.meaning for entry in self.evidence.entries}
             return bool(meanings & {Meaning.SOFT, Meaning.REFUSED}) and not self._hopeless()
@@ -183,8 +186,10 @@ class Visit:
         """Whether old offers were not answered: by a server that drops them, or by a ban."""
         return any(entry.meaning in {Meaning.LOST, Meaning.SOFT} for entry in self.evidence.entries)
 
-    def _version_offers(self) -> list[Offer]:
-        return [self.ask.version(version) for version in ("TLSv1.3", "TLSv1.2", *OLD)]
+    def _version_offers(self, without: Iterable[str] = ()) -> list[Offer]:
+        return [
+            self.ask.version(version) for version in ("TLSv1.3", "TLSv1.2", *OLD) if version not in without
+        ]
 
     # ------------------------------------------------------------------------------------ canaries
 
@@ -222,6 +227,10 @@ class Visit:
             strands += self._certificates()
         if "suites" in self.wants and any(v not in self.last_suites for v in self._accepted_old()):
             strands.append(self._suites())
+        rsa_unasked = "suites" not in self.wants and not self.static_rsa
+        if "flaws" in self.wants and rsa_unasked and (version := self.old_version):
+            self.static_rsa = self.ask.suites(version, suites.static_rsa(tls12=version == "TLSv1.2"))
+            strands.append(self._need(self.static_rsa))
         if "groups" in self.wants:
             if "groups" not in self.begun:
                 self.begun.add("groups")
@@ -425,12 +434,12 @@ class Visit:
             number, name = h.NUMBERS[version], self.ask.name
             if "features" in self.wants:
                 legacy = not self.secure_renegotiation(version)
-                talk = partial(Renegotiation, number, name, legacy=legacy)
+                talk = partial(Renegotiation, number, name, legacy=legacy, greets=self.greets)
                 strands.append(self._deep("renegotiation", version, talk))
             if "flaws" in self.wants:
                 strands.append(self._deep("heartbleed", version, partial(Heartbleed, number, name)))
                 strands.append(self._deep("ccs", version, partial(CcsInjection, number, name)))
-                strands.append(self._robot(version))
+                strands.append(self._robot())
         return strands
 
     def flight(self, version: str) -> Reply | None:
@@ -457,11 +466,8 @@ class Visit:
         if not reply.whole:
             yield offer
 
-    def _robot(self, version: str) -> Strand:
+    def _robot(self) -> Strand:
         """One connection for each padding, only where static RSA is on; all again where answers differ."""
-        if "suites" not in self.wants and "static-rsa" not in self.classes():
-            self.static_rsa = self.ask.suites(version, suites.static_rsa(tls12=version == "TLSv1.2"))
-            yield from self._need(self.static_rsa)
         version_with_rsa = self._version_with_static_rsa()
         if version_with_rsa is None or self.client_certificate_asked():
             return
