@@ -12,8 +12,9 @@ from seccheck.scope import USER_AGENT, Connection, Context
 
 SECONDS = 6.0
 """How long a port may take to say what it is; many FTP servers look up our name before they greet."""
-CURIOUS_SECONDS = 2.0
-"""The same for a port of which nothing is known: most that wait there, wait for us to speak first."""
+CURIOUS_SECONDS = 1.5
+"""The same for a port of which the table knows nothing: most that wait there, wait for us to speak first. A
+declared service is then spoken to, and has the full time; others are left alone."""
 MAX_BYTES = 16384
 
 
@@ -51,6 +52,8 @@ _HTTP: dict[str, tuple[str, bool]] = {
 _GREETING = {"ftp", "telnet"}
 _FRONT_DOORS = {80, 443}
 """The http probe looks at these; a console there is a site of its own."""
+_PRINTERS = range(9100, 9108)
+"""Raw printer ports (JetDirect): whatever is said there comes out on paper."""
 
 EXPECTED = {
     "ftp": "ftp",
@@ -133,7 +136,7 @@ _GREETINGS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
 
 def askable(port: int) -> bool:
     """Whether an open `port` is worth a question: the table says how, or knows nothing of it."""
-    if port in _FRONT_DOORS:
+    if port in _FRONT_DOORS or port in _PRINTERS:
         return False
     entry = TABLE.get(port)
     return entry is None or entry.service in _GREETING or entry.service in _HTTP
@@ -150,8 +153,7 @@ def identify(context: Context, address: str, port: int, *, declared: bool = Fals
     try:
         if service in _HTTP:
             return _by_get(context, address, port, *_HTTP[service])
-        seconds = SECONDS if declared or service else CURIOUS_SECONDS
-        return _by_greeting(context, address, port, seconds)
+        return _by_greeting(context, address, port, declared=declared)
     except ProbeFailed as failure:
         return Identity("", failure.reason)
 
@@ -164,14 +166,24 @@ def recognise(said: bytes) -> str:
     return next((name for name, pattern in _GREETINGS if pattern.match(said)), "")
 
 
-def _by_greeting(context: Context, address: str, port: int, seconds: float) -> Identity:
-    with context.dial(address, port, seconds=seconds, max_bytes=MAX_BYTES) as connection:
-        said = connection.receive(4096)
+def _by_greeting(context: Context, address: str, port: int, *, declared: bool) -> Identity:
+    known = port in TABLE
+    first = SECONDS if known and not declared else CURIOUS_SECONDS
+    with context.dial(address, port, seconds=first, max_bytes=MAX_BYTES) as connection:
+        try:
+            said = connection.receive(4096)
+        except ProbeFailed as failure:
+            if failure.reason is not Reason.TIMEOUT or not declared:
+                raise
+            # A word that FTP and SMTP know, and that HTTP and TLS servers refuse at once: it ends the wait.
+            connection.renew(SECONDS, MAX_BYTES)
+            connection.send(b"HELP\r\n\r\n")
+            said = connection.receive(4096)
         while said.startswith(b"220-") and not re.search(rb"(?m)^220 [^\n]*\n", said) and len(said) < 8192:
             if not (more := connection.receive(4096)):
                 break
             said += more
-        name = recognise(said)
+        name = "" if _wrong_way(said) else recognise(said)
         if not name and said.startswith(b"220"):
             # FTP and SMTP greet alike; SYST is FTP's (RFC 959, 4.1.3), and refused before the login with 530.
             connection.send(b"SYST\r\n")

@@ -93,7 +93,7 @@ class Introduce:
 
     ports: tuple[int, ...]
     declared: tuple[int, ...] = ()
-    """Those that are given more time, since a service is known to be there."""
+    """Those that may be spoken to, since a service is known to be there."""
 
 
 Question: TypeAlias = Knock | Ask | Introduce

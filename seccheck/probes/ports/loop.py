@@ -49,7 +49,7 @@ ROUND_TRIPS = 4
 UDP_AGAIN = 1.5
 """Seconds until a UDP question is asked a second time, for the last time."""
 UDP_SECONDS = 5.0
-IDENTIFIERS = 32
+IDENTIFIERS = 64
 """Threads in which open ports say what they are."""
 PATIENCE = 10.0
 """Seconds to wait for this machine to have sockets or ports of its own again."""
@@ -165,7 +165,7 @@ class Loop:
         self.selector = selectors.DefaultSelector()
         self.pool = ThreadPoolExecutor(IDENTIFIERS, "identify")
         limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 16384)
-        self.free = max(64, limit - AT_ONCE - 3 * IDENTIFIERS - 64)
+        self.free = max(64, limit - AT_ONCE - IDENTIFIERS - 64)
         """How many more sockets may be opened: what the system allows, less one a host, and other files."""
         self._ready: deque[Host] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []

@@ -19,7 +19,7 @@ from seccheck.probes.ports.facts import PortsParams
 from seccheck.probes.ports.identify import Identity, askable, expected, identify, recognise
 from seccheck.probes.ports.table import TABLE
 from tests.probes.ports.servers import Place, context, doubts, facts
-from tests.tools import free_port, running, tool
+from tests.tools import free_port, running, tool, wait_for
 
 
 def answer(body: str, *, status: str = "200 OK", headers: str = "") -> bytes:
@@ -152,6 +152,37 @@ def test_a_port_that_keeps_quiet_leaves_its_service_in_doubt(
     found = facts(place.address, PortsParams(tcp=(2323,), declared=(place.tcp(),)))
     assert quiet in (found.open or ())
     assert doubts(found, "identified") == {("telnet", "timeout")}
+
+
+def test_a_declared_service_that_waits_is_spoken_to(place: Place) -> None:
+    """A web server refuses the word at once; an FTP server that looks up our name first greets late."""
+
+    def refuse(client: socket.socket) -> None:
+        if client.recv(512):
+            client.sendall(answer("", status="400 Bad Request"))
+
+    def look_up(client: socket.socket) -> None:
+        time.sleep(2)
+        client.sendall(b"220 FTP\r\n")
+
+    for handle, name in ((refuse, "http"), (look_up, "ftp")):
+        port = place.tcp(0, handle)
+        assert identify(context(), place.address, port, declared=True).confirmed == name
+
+
+def test_a_strange_port_is_left_alone_if_it_waits(place: Place) -> None:
+    heard = []
+
+    def note(client: socket.socket) -> None:
+        heard.append(client.recv(512))
+
+    port = place.tcp(0, note)
+    started = time.monotonic()
+    assert said(place, port) == Identity("", Reason.TIMEOUT)
+    assert time.monotonic() - started < 2.5
+    wait_for(lambda: heard == [b""])
+    assert not askable(9100)
+    assert not askable(9107)
 
 
 def test_a_greeting_without_end_is_cut(place: Place) -> None:
