@@ -33,7 +33,7 @@ def _libraries() -> Iterator[tuple[str, bool | None]]:
     import yaml
 
     yield "libyaml behind PyYAML", yaml.__with_libyaml__
-    for module in ("nassl", "sslyze", "cryptography", "h11", "dns", "paramiko", "nmap"):
+    for module in ("nassl", "sslyze", "cryptography", "h11", "dns", "nmap"):
         yield f"library {module}", importlib.util.find_spec(module) is not None
 
 

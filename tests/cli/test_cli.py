@@ -41,7 +41,6 @@ HEAVY = (
     "nassl",
     "jinja2",
     "cryptography",
-    "paramiko",
     "openpyxl",
     "dns",
     "nmap",
