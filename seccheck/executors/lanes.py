@@ -61,6 +61,8 @@ class Lanes:
         self._lanes: dict[str, _Lane] = {}
         self._at_once: dict[str, int] = {}
         self._busy: Counter[str] = Counter()
+        self.pause = float("inf")
+        """Seconds from the last call of `ready` until an address has rested enough."""
         for job in jobs:
             self._add(job)
 
@@ -82,9 +84,13 @@ class Lanes:
         while self._free:
             yield self._free.popleft()
         moment = time.monotonic()
+        self.pause = float("inf")
         shut: dict[Window, bool] = {}
         for lane in self._lanes.values():
-            if lane.busy or not lane.jobs or lane.rest_until > moment:
+            if lane.busy or not lane.jobs:
+                continue
+            if lane.rest_until > moment:
+                self.pause = min(self.pause, lane.rest_until - moment)
                 continue
             if self._busy[lane.network] >= self._at_once.get(lane.network, len(self._lanes)):
                 continue

@@ -206,7 +206,7 @@ class _Run:
 
     def _news(self, *, stopped: bool) -> Iterator[Observation]:
         try:
-            worker, news = self.inbox.get(timeout=_TICK)
+            worker, news = self.inbox.get(timeout=min(_TICK, self.lanes.pause))
         except queue.Empty:
             return
         while True:
