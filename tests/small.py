@@ -15,6 +15,7 @@ from seccheck.probes import load_probes
 from seccheck.registry import load_registry
 from seccheck.runfolder import RunFolder
 
+EVERYTHING = Narrowing()
 CRITERIA = """
 seccheck: criteria/1
 criteria:
@@ -125,7 +126,7 @@ def assess(
     registry: Path,
     criteria: Path,
     *,
-    narrowing: Narrowing = Narrowing(),
+    narrowing: Narrowing = EVERYTHING,
     waivers: Path | None = None,
 ) -> RunFolder:
     """Run the whole pipeline into `out`."""

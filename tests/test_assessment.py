@@ -242,8 +242,7 @@ def test_a_narrowed_run_says_so_and_keeps_the_coverage(inputs, tmp_path):
     assert document["tally"]["units"]["ministry"]["reported"] == 1
     assert document["tally"]["units"]["locality"]["reported"] == 1
     with pytest.raises(InputError, match="expected an id of the registry, found 'god'"):
-        narrowing = Narrowing(system=("god",))
-        narrowing.apply(load_registry(inputs[0]))
+        Narrowing(system=("god",)).apply(load_registry(inputs[0]))
 
 
 def test_a_changed_plan_is_refused(inputs, tmp_path):

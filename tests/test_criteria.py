@@ -22,7 +22,8 @@ criteria:
   parameters: {bits: {1: 2048, 4: 3072}}
   applies_if: {fact: target.tls, equals: true}
   collect: {tls: {ask: [certificates]}}
-  expect: {each: tls.chains, if_none: fail, expect: {each: item.certificates, if_none: fail, expect: {fact: item.key_bits, at_least: {parameter: bits}}}}
+  expect: {each: tls.chains, if_none: fail, expect: {each: item.certificates, if_none: fail, expect: {
+    fact: item.key_bits, at_least: {parameter: bits}}}}
   examples:
   - {given: {tls: {chains: [{certificates: [{key_bits: 2048}]}]}}, then: pass}
   - {given: {system: {level: 4}, tls: {chains: [{certificates: [{key_bits: 2048}]}]}}, then: fail}
@@ -83,15 +84,15 @@ def test_a_broken_promise_is_told(place):
     ("old", "new", "line", "message", "hint"),
     [
         ("tls.chains", "tls.chain", 13, "found 'chain'", "chains"),
-        ("item.key_bits", "item.keybits", 13, "found 'keybits'", "key_bits"),
-        ("at_least: {parameter: bits}", "at_least: {parameter: bit}", 13, "a parameter", "bits"),
+        ("item.key_bits", "item.keybits", 14, "found 'keybits'", "key_bits"),
+        ("at_least: {parameter: bits}", "at_least: {parameter: bit}", 14, "a parameter", "bits"),
         ("collect: {tls: {ask: [certificates]}}", "collect: {tsl: {}}", 12, "an installed probe", "tls"),
         ("ask: [certificates]", "asked: [certificates]", 12, "parameters of the tls probe", ""),
         ("severity: high", "severity: hihg", 8, "hihg", "high"),
         ("from_level: 2", "from_level: 9", 9, "", ""),
         ("source: seccheck", "source: secchek", 7, "sources.yaml", "seccheck"),
         ("fact: target.tls", "fact: tls.offered", 11, "starts with one of", ""),
-        ("then: inconclusive, reason: timeout", "then: pass", 14, "missing: inconclusive", ""),
+        ("then: inconclusive, reason: timeout", "then: pass", 15, "missing: inconclusive", ""),
         ("rationale:", "rational:", 5, "unknown key", "rationale"),
     ],
 )

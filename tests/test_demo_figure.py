@@ -14,8 +14,10 @@ from seccheck.reference import BUNDLED, load_reference
 from seccheck.registry import load_registry, scope_of
 from seccheck.resolve import resolve
 
+EVERYTHING = Narrowing()
 
-def assess(fleet, out, narrowing=Narrowing()):
+
+def assess(fleet, out, narrowing=EVERYTHING):
     registry = load_registry(fleet.registry)
     scope = scope_of(registry)
     folder = prepare(

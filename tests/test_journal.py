@@ -1,6 +1,5 @@
 """The journal: nothing finished is lost, nothing damaged is believed."""
 
-import os
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ from seccheck.journal import Journal
 from seccheck.observation import Observation
 from seccheck.probes import Endpoint
 
+IMPORTS = "from pathlib import Path; from seccheck.journal import Journal;"
 PLAN = "sha256:" + "0" * 64
 
 
@@ -93,7 +93,7 @@ def test_another_plan_is_refused(tmp_path):
 def test_only_one_process_writes(tmp_path):
     path = tmp_path / "journal.jsonl"
     with Journal(path, PLAN):
-        code = f"from seccheck.journal import Journal; from pathlib import Path; Journal(Path({str(path)!r}), {PLAN!r})"
+        code = f"{IMPORTS} Journal(Path({str(path)!r}), {PLAN!r})"
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert second.returncode != 0
     assert "another scan is writing" in second.stderr
@@ -102,8 +102,8 @@ def test_only_one_process_writes(tmp_path):
 def test_the_lock_dies_with_its_process(tmp_path):
     path = tmp_path / "journal.jsonl"
     code = (
-        "import os, signal; from seccheck.journal import Journal; from pathlib import Path;"
-        f"Journal(Path({str(path)!r}), {PLAN!r}); os.kill(os.getpid(), signal.SIGKILL)"
+        f"import os, signal; {IMPORTS} Journal(Path({str(path)!r}), {PLAN!r});"
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
     Journal(path, PLAN).close()
@@ -111,4 +111,4 @@ def test_the_lock_dies_with_its_process(tmp_path):
 
 def test_the_journal_is_for_its_owner_alone(tmp_path):
     filled(tmp_path / "journal.jsonl", 1)
-    assert os.stat(tmp_path / "journal.jsonl").st_mode & 0o777 == 0o600
+    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o777 == 0o600

@@ -46,8 +46,9 @@ def test_the_wheel_works_from_an_empty_folder(wheel, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     code = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); import seccheck; assert {str(site)!r} in seccheck.__file__;"
-        "sys.argv = ['seccheck', 'criteria', 'check', 'project06-2024']; from seccheck.cli import main; main()"
+        f"import sys; sys.path.insert(0, {str(site)!r}); import seccheck;"
+        f"assert {str(site)!r} in seccheck.__file__; from seccheck.cli import main;"
+        "sys.argv = ['seccheck', 'criteria', 'check', 'project06-2024']; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=empty, capture_output=True, text=True, check=False

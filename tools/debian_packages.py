@@ -1,4 +1,4 @@
-"""Make sure the servers and tools that the tests run against are there; install them where that is possible."""
+"""Make sure the servers that the tests run against are there; install them where that is possible."""
 
 import os
 import shutil
@@ -12,7 +12,9 @@ LIST = Path(__file__).parent.parent / "tests" / "debian-packages.txt"
 def missing() -> list[str]:
     """The Debian packages whose command is not found. A line of the list: package, command."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    lines = [line.split() for line in LIST.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    lines = [
+        line.split() for line in LIST.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"
+    ]
     return [package for package, command in lines if not _there(command, path)]
 
 

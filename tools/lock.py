@@ -7,9 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = (
-    "--generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header"
-    " --strip-extras --allow-unsafe --no-annotate --build-deps-for editable --build-deps-for wheel --quiet"
-).split()
+    *("--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-annotate", "--no-header", "--quiet"),
+    *("--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links"),
+    *("--build-deps-for", "editable", "--build-deps-for", "wheel"),
+)
 
 
 def lock(name: str, *extra: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: exit statuses, clear errors, quick help, stdout for the answer alone."""
+"""The command line as its users meet it: exit statuses, clear errors, quick help, clean output."""
 
 import json
 import os
@@ -51,10 +51,10 @@ HEAVY = (
 @pytest.mark.parametrize("words", [["--help"], ["scan", "--help"], ["--version"], ["--show-completion"]])
 def test_help_loads_nothing_heavy(words):
     code = (
-        "import sys\nsys.argv = ['seccheck', *{words!r}]\nfrom seccheck.cli import main\n"
+        f"import sys\nsys.argv = ['seccheck', *{words!r}]\nfrom seccheck.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
-    ).format(words=words, heavy=HEAVY)
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "[]"
 
@@ -169,7 +169,8 @@ def test_gate_on_a_target_needs_no_registry(tmp_path):
 
 def test_diff_tells_what_changed(place):
     (place / "waivers.yaml").write_text(
-        "seccheck: waivers/1\nwaivers:\n- {criterion: SNIFF-01, system: bad, reason: r, requested_by: a, approved_by: b, "
+        "seccheck: waivers/1\nwaivers:\n"
+        "- {criterion: SNIFF-01, system: bad, reason: r, requested_by: a, approved_by: b, "
         "from: 2020-01-01, until: 2020-06-01}\n"
     )
     seccheck("rejudge", "run", "--out", "expired", "--waivers", "waivers.yaml", "--format", "", cwd=place)

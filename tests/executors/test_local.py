@@ -1,4 +1,4 @@
-"""The local executor: a probe that crashes, hangs or breaks costs itself; gentle addresses are never shared."""
+"""The local executor: a probe that crashes, hangs or breaks costs itself; gentle addresses have turns."""
 
 import os
 import sys
@@ -60,8 +60,9 @@ def collect_many(looks, emit, context):
             continue
         emit(Answer(key=look.key, facts=behave(look.endpoint), connections=1))
 
-ODD = Probe(id="odd", version=1, subject="name", params=OddParams, facts=OddFacts, collect=collect, seconds=lambda e, p: 1.0)
-MANY = Probe(id="many", version=1, subject="name", params=OddParams, facts=OddFacts, collect_many=collect_many, seconds=lambda e, p: 1.0)
+SHAPE = dict(version=1, subject="name", params=OddParams, facts=OddFacts, seconds=lambda e, p: 1.0)
+ODD = Probe(id="odd", collect=collect, **SHAPE)
+MANY = Probe(id="many", collect_many=collect_many, **SHAPE)
 """
 
 
