@@ -64,7 +64,6 @@ def _run(listing: Listing) -> dict[str, Any]:
         "invocations": [
             {"executionSuccessful": True, "startTimeUtc": scan.started, "endTimeUtc": scan.finished}
         ],
-        "artifacts": [{"location": {"uri": listing.file}}],
         "columnKind": "unicodeCodePoints",
         "properties": {"review": listing.title, "profile": scan.criteria.profile},
     }
@@ -125,7 +124,7 @@ def _result(listing: Listing, entry: Entry, rules: dict[str, int]) -> dict[str, 
 def _location(listing: Listing, entry: Entry) -> dict[str, Any]:
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": listing.file, "index": 0},
+            "artifactLocation": {"uri": listing.file},
             "region": {"startLine": max(entry.declared.line, 1)},
         },
         "logicalLocations": [
