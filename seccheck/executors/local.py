@@ -34,8 +34,10 @@ from seccheck.probes import Probe
 
 GRACE = 5.0
 """Seconds a job may overstay the deadline that its probe keeps itself."""
-SILENCE = 4.0
+SILENCE = 15.0
 """Seconds without a sign of life (there is one a second) after which a worker counts as hung."""
+START = 60.0
+"""Seconds a worker has to start."""
 _TICK = 0.2
 
 
@@ -50,7 +52,8 @@ class _Worker:
     """Whether it re-runs, one at a time, jobs that were in flight when another worker died."""
     given: dict[str, Job] = field(default_factory=dict)
     begun: dict[str, float] = field(default_factory=dict)
-    heard: float = field(default_factory=time.monotonic)
+    spawned: float = field(default_factory=time.monotonic)
+    heard: float | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -104,7 +107,8 @@ class _Worker:
     @property
     def gripped(self) -> bool:
         """Whether it shows no sign of life: native code holds the interpreter, or the process is stopped."""
-        return time.monotonic() - self.heard > SILENCE
+        quiet = time.monotonic() - (self.heard or self.spawned)
+        return quiet > (SILENCE if self.heard else START)
 
     def overdue(self) -> list[Job]:
         """The jobs past their deadline."""

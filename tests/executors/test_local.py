@@ -83,7 +83,7 @@ def executor(plugin, monkeypatch) -> LocalExecutor:
     monkeypatch.setenv("PYTHONPATH", f"{plugin}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.syspath_prepend(str(plugin))
     monkeypatch.setattr(local, "GRACE", 1.0)
-    monkeypatch.setattr(local, "SILENCE", 1.5)
+    monkeypatch.setattr(local, "SILENCE", 4.0)
     import oddprobes
 
     return LocalExecutor({"odd": oddprobes.ODD, "many": oddprobes.MANY})
@@ -117,7 +117,7 @@ def test_a_crash_costs_one_job(executor, probe):
 def test_a_hang_is_stopped_from_outside(executor, host):
     began = time.monotonic()
     seen = run(executor, [job("a"), job(host), job("b")])
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45
     assert seen[host].failed is Reason.TIMEOUT
     assert seen["a"].failed is None
     assert seen["b"].failed is None
