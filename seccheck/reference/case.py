@@ -159,18 +159,20 @@ def _build(product: Product, name: str, entry: Entry, reference: Reference) -> B
 
 
 def _distributed(product: Product, name: str, distribution: str, reference: Reference) -> Build:
-    levels = reference.package_levels(name, distribution) if distribution else {}
-    if not product.revision and any(
-        reference.follows_upstream(source, release) for release, (source, _) in levels.items()
-    ):
-        return Build("follows", note=f"a build of {product.distribution} whose release is not shown")
+    if product.revision and not distribution:
+        return Build("distribution", note=f"somebody's own build ({product.revision!r}), patched unseen")
+    levels = reference.package_levels(name, distribution)
+    follows = {
+        release for release, (source, _) in levels.items() if reference.follows_upstream(source, release)
+    }
     shippers = tuple(
         release
         for release in reference.shippers(name, product.version)
         if release.partition(" ")[0] == distribution
     )
-    if product.revision and not distribution:
-        return Build("distribution", note=f"somebody's own build ({product.revision!r}), patched unseen")
+    # a number that only releases before the rule kept tells the release (Apache 2.4.38 on Debian 10)
+    if follows and not product.revision and (not shippers or follows & set(shippers)):
+        return Build("follows", note=f"a build of {product.distribution} whose release is not shown")
     return Build("distribution", shippers=shippers, note=f"a build of {product.distribution}, patched unseen")
 
 

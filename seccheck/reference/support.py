@@ -70,9 +70,7 @@ def _supported_release(case: Case, expected: str) -> Ruling:
 def _ended(case: Case, expected: str, observed: str) -> Ruling:
     if case.build.kind == "upstream":
         return case.failed(expected, observed)
-    if case.build.shippers and all(
-        _is_past(case, case.reference.support_ends(release, extended=True)) for release in case.build.shippers
-    ):
+    if _all_shippers_past(case):
         shown = ", ".join(case.build.shippers)
         return case.failed(expected, f"{observed}, and so has every distribution known to ship it ({shown})")
     below = case.entry.unsupported_below
@@ -84,12 +82,21 @@ def _ended(case: Case, expected: str, observed: str) -> Ruling:
 def _maintained(case: Case, expected: str, observed: str) -> Ruling:
     """A branch that upstream maintains: enough unless a distribution that has ended may have built it."""
     if case.build.kind != "upstream":
+        if case.build.kind == "distribution" and _all_shippers_past(case):
+            shown = " or ".join(case.build.shippers)
+            return case.failed(expected, f"a build of {shown}, which is no longer maintained")
         ended = any(_is_past(case, case.reference.support_ends(release)) for release in case.build.shippers)
         if ended or not case.build.shippers:
             return case.unseen(expected)
     if any(cycle.ended is False for cycle in cycles_of(case)):
         return _still_open(case, expected, observed)
     return case.passed(expected, observed)
+
+
+def _all_shippers_past(case: Case) -> bool:
+    """Whether every distribution known to ship this number has ended, paid extensions included."""
+    ends = [case.reference.support_ends(release, extended=True) for release in case.build.shippers]
+    return bool(ends) and all(_is_past(case, end) for end in ends)
 
 
 def _supported_followed(case: Case, expected: str) -> Ruling | None:

@@ -17,7 +17,7 @@ LONGEST = 4096
 LONGEST_BODY = 32768
 LISTS = {"server", "x-powered-by", "via", "http-body"}
 """Sources that may name several products at once."""
-_IGNORED = re.compile(r"^(?:mod_|DAV/|SVN/|Phusion|HTTP/|Resin$|[\d.]+$)", re.IGNORECASE)
+_IGNORED = re.compile(r"^(?:mod_|DAV/|SVN/|HTTP/|Servlet/|JSP/|JSF/|ZServer/)", re.IGNORECASE)
 _TOKEN = re.compile(r"(?:^|(?<=[\s,;(]))([A-Za-z][\w.+-]*)/v?(\d+(?:\.\w+)*)")
 
 DISTRIBUTIONS = {
@@ -179,7 +179,7 @@ def _slug(text: str) -> str:
 
 # ---------------------------------------------------------------------------------------- what is disclosed
 
-_VERSION = re.compile(r"\d+(?:[.]\d+)+")
+_VERSION = re.compile(r"(?<!\d)\d+(?:[.]\d+)+")
 
 
 def beyond_major(version: str) -> bool:
