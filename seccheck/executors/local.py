@@ -111,12 +111,15 @@ class _Worker:
         return quiet > (SILENCE if self.heard else START)
 
     def overdue(self) -> list[Job]:
-        """The jobs past their deadline."""
-        now = time.monotonic()
+        """The jobs that were past their deadline at the worker's last sign of life.
+
+        Later than that nobody can be blamed: one job that holds the interpreter keeps all others from ending.
+        """
+        last = self.heard or self.spawned
         return [
             self.given[key]
             for key, begun in self.begun.items()
-            if now - begun > self.given[key].seconds + GRACE
+            if last - begun > self.given[key].seconds + GRACE
         ]
 
     def kill(self) -> None:
