@@ -64,9 +64,7 @@ def main() -> None:
                 )
                 if name == "html":
                     first, unit = biggest(out)
-                    print(
-                        f"{'':12} {'':8} first page {first / 1e6:.2f} MB, largest unit page {unit / 1e6:.2f} MB"
-                    )
+                    print(f"{'':21} first page {first / 1e6:.2f} MB, largest unit page {unit / 1e6:.2f} MB")
                 most = BOUNDS.get(name)
                 if most and systems == 10_000 and (seconds > most[0] or megabytes > most[1]):
                     broken.append(

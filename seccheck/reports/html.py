@@ -22,6 +22,8 @@ from seccheck.reports.site import Page, Site, system_key
 from seccheck.reports.system_page import SystemPages
 
 CHUNK = 50
+SUBFOLDERS = ("unit/x", "criterion/x", "systems/x")
+"""A page in each folder that pages of units, criteria and lists lie in."""
 FEW = 4 * CHUNK
 """Up to this many systems, starting processes costs more than it saves."""
 
@@ -50,15 +52,17 @@ def _write(site: Site, folder: Path) -> None:
     (folder / "assets").mkdir(parents=True)
     (folder / "assets/report.css").write_text(site.style, "utf-8")
     rows = site.overview.rows
-    for path in {(folder / site.path(system_key(row))).parent for row in rows}:
-        path.mkdir(parents=True, exist_ok=True)
-    site.overview.run.journal_index  # noqa: B018 - read once, before the processes part
-    pages = list(Pages(site).all())
-    jobs: list[Job] = [*pages]
-    jobs += [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    for page in pages:
-        (folder / site.path(page.key)).parent.mkdir(parents=True, exist_ok=True)
-    _fan_out(_Writer(site, folder), jobs, parallel=len(rows) > FEW)
+    for name in {Path(site.path(key)).parent for key in (*SUBFOLDERS, *map(system_key, rows))}:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    pages = Pages(site)
+    # Read and counted once, before the processes part.
+    site.overview.run.journal_index, pages.found, pages.steps, site.environment  # noqa: B018
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    _fan_out(_Writer(site, folder), [*pages.all(), *chunks], parallel=len(rows) > FEW)
+    for key in SUBFOLDERS:
+        path = folder / Path(key).parent
+        if not any(path.iterdir()):
+            path.rmdir()
 
 
 class _Writer:
@@ -70,22 +74,22 @@ class _Writer:
         self.systems = SystemPages(site)
 
     def __call__(self, job: Job) -> None:
-        if isinstance(job, Page):
-            self._put(job.key, self.site.render(job))
+        if not isinstance(job, list):
+            self._put(job())
             return
         reader = self.site.overview.run.reader()
         try:
             for row in job:
-                page = self.systems.page(row, reader)
-                self._put(page.key, self.site.render(page))
+                self._put(self.systems.page(row, reader))
         finally:
             reader.close()
 
-    def _put(self, key: str, text: str) -> None:
-        (self.folder / self.site.path(key)).write_bytes(text.encode("utf-8", "backslashreplace"))
+    def _put(self, page: Page) -> None:
+        text = self.site.render(page)
+        (self.folder / self.site.path(page.key)).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-Job = Page | list[Row]
+Job = Callable[[], Page] | list[Row]
 _inherited: tuple[Callable[[Job], None], list[Job]] | None = None
 
 

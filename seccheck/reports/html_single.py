@@ -21,7 +21,7 @@ def write(run: RunFolder, out: Path, options: Options) -> None:
     site = Site(Overview(run, options), single=True)
     site.environment.globals["split"] = SPLIT
     pages = Pages(site)
-    first = next(pages.all())
+    first = next(pages.all())()
     before, _, after = site.render(first, "single.html").partition(SPLIT)
     with out.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         file.write(before)
@@ -35,7 +35,8 @@ def _in_order(site: Site, pages: Pages) -> Iterator[Page]:
     systems = SystemPages(site)
     reader = site.overview.run.reader()
     try:
-        for page in pages.all():
+        for make in pages.all():
+            page = make()
             if page.key == "systems/all":
                 continue
             yield page

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -266,11 +267,17 @@ class Overview:
         rows = self.of_unit(unit) if unit else self.rows
         figure = self.by_unit[unit].meets if unit in self.by_unit else 0 if unit else self.counts.meets
         lacking = (
-            (row.id, row.unit, frozenset((one.criterion, one.verdict) for one in row.blockers))
+            (row.id, row.unit, [(one.criterion, one.verdict) for one in row.blockers])
             for row in rows
             if row.blockers
         )
         return way_up(lacking, figure, self.severity)
+
+
+@lru_cache(maxsize=65536)
+def _blocker(criterion: str, verdict: str, target: str | None, reason: str | None, counted: bool) -> Blocker:
+    """One blocker for all systems that have it: a run may have a million of them."""
+    return Blocker(criterion, verdict, target, reason, counted)
 
 
 def _worst(findings: Iterable[FindingHead]) -> list[Blocker]:
@@ -281,7 +288,7 @@ def _worst(findings: Iterable[FindingHead]) -> list[Blocker]:
         if seen is None or RANK[one.verdict] < RANK[seen.verdict]:
             worst[one.criterion] = one
     return [
-        Blocker(one.criterion, one.verdict, one.target, one.reason, one.counted) for one in worst.values()
+        _blocker(one.criterion, one.verdict, one.target, one.reason, one.counted) for one in worst.values()
     ]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from seccheck.model import Status
@@ -14,7 +14,7 @@ from seccheck.reports.counts import STATUSES, Counts
 from seccheck.reports.overview import DOCUMENT_REASONS, Blocker, Coverage, Row
 from seccheck.reports.pictures import shade, tiles_of
 from seccheck.reports.site import Page, Site, unit_key
-from seccheck.reports.system_page import remedy_text
+from seccheck.reports.ways import Step
 
 WAFFLE_MOST = 500
 """Above this many systems, bars tell more than squares."""
@@ -32,25 +32,25 @@ class Pages:
         self.language = site.language
         self.public = site.options.public
 
-    def all(self) -> Iterator[Page]:
-        """Every page, the first one first."""
+    def all(self) -> Iterator[Callable[[], Page]]:
+        """What makes each page, the first one first: pages are large, and made where they are written."""
         if self.site.options.unit:
-            yield self.unit(self.site.options.unit)
+            yield partial(self.unit, self.site.options.unit)
         else:
-            yield self.nation()
-            yield self.way()
-            yield self.units()
-            yield from self.system_lists()
-            yield self.matrix()
+            yield from (self.nation, self.way, self.units)
+            for name, number in self.system_lists().items():
+                if number:
+                    yield partial(self.systems, name)
+            yield self.matrix
             listed = {unit.id for part in self.overview.coverage() for unit in part.units}
             for unit in sorted(listed | self.overview.by_unit.keys()):
-                yield self.unit(unit)
+                yield partial(self.unit, unit)
         if self.change:
-            yield self.changed(self.change)
-        yield self.criteria()
+            yield partial(self.changed, self.change)
+        yield self.criteria
         for criterion in self.overview.criteria:
-            yield self.criterion(criterion)
-        yield self.about()
+            yield partial(self.criterion, criterion)
+        yield self.about
 
     # ------------------------------------------------------------------------------------------ nation
 
@@ -78,7 +78,7 @@ class Pages:
                 "coverage": overview.coverage(),
                 "change": self.change,
                 "change_line": self._change_line(),
-                "steps": overview.way_up(),
+                "steps": self.steps,
                 "tiles": tiles,
                 "hardest": hardest,
                 "blocking": overview.blocking,
@@ -92,6 +92,11 @@ class Pages:
             },
         )
 
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The shortest way up of all systems."""
+        return self.overview.way_up()
+
     def way(self) -> Page:
         """All steps of the shortest way up."""
         return Page(
@@ -99,7 +104,7 @@ class Pages:
             template="way",
             title=self._say("The shortest way up"),
             crumbs=self._crumbs(),
-            data={"steps": self.overview.way_up(), "counts": self.overview.counts},
+            data={"steps": self.steps, "counts": self.overview.counts},
         )
 
     def units(self) -> Page:
@@ -107,29 +112,34 @@ class Pages:
         tables = [(part, self._unit_rows(part)) for part in self.overview.coverage()]
         return Page("units", "units", self._say("Units"), crumbs=self._crumbs(), data={"tables": tables})
 
-    def system_lists(self) -> Iterator[Page]:
-        """The lists behind the figures: all systems, and those of each status."""
+    def system_lists(self) -> dict[str, int]:
+        """The lists behind the figures; 0 for those that are not written, as nothing leads there."""
+        counts = self.overview.counts
+        always = {"all": 1, "meets": 1, "does-not-meet": 1, "not-concluded": 1}
+        return {**always, "unassessed": counts.unassessed, "waived": counts.with_waivers}
+
+    def systems(self, name: str) -> Page:
+        """One of the lists behind the figures: a status, all systems, or those that meet under a waiver."""
         say, overview = self._say, self.overview
-        lists: list[tuple[str, str, str, list[Row]]] = [
-            ("all", say("All systems"), say("Every system reported, by unit."), overview.with_status(None)),
-            ("waived", say("Systems that meet under a waiver"), self._waiver_lead(), overview.with_waiver()),
-        ]
-        lists += [
-            (status, self.words.statuses[status], meaning, overview.with_status(Status(status)))
-            for status, meaning in self._status_meanings().items()
-        ]
-        for name, title, lead, rows in lists:
-            if not rows and name in {"waived", "unassessed"}:
-                continue  # nothing leads there
-            yield Page(
-                key=f"systems/{name}",
-                template="systems",
-                title=title,
-                lead=lead,
-                menu="systems/all",
-                crumbs=self._crumbs(),
-                data={"rows": rows},
-            )
+        match name:
+            case "all":
+                title, lead = say("All systems"), say("Every system reported, by unit.")
+                rows = overview.with_status(None)
+            case "waived":
+                title, lead = say("Systems that meet under a waiver"), self._waiver_lead()
+                rows = overview.with_waiver()
+            case _:
+                title, lead = self.words.statuses[name], self._status_meanings()[name]
+                rows = overview.with_status(Status(name))
+        return Page(
+            key=f"systems/{name}",
+            template="systems",
+            title=title,
+            lead=lead,
+            menu="systems/all",
+            crumbs=self._crumbs(),
+            data={"rows": rows},
+        )
 
     def matrix(self) -> Page:
         """Criteria by unit: where the same trouble sits."""
@@ -223,17 +233,21 @@ class Pages:
 
     def _works(self, rows: list[Row], order: list[str]) -> list[dict[str, Any]]:
         """The criteria to work on, in order of the steps, each with its systems."""
+        by_criterion: dict[str, list[tuple[Row, Blocker]]] = {}
+        for row in rows:
+            for one in row.blockers:
+                by_criterion.setdefault(one.criterion, []).append((row, one))
         works = []
         for criterion in dict.fromkeys(order):
             if entry := self.overview.criteria.get(criterion):
-                found = [(row, one) for row in rows for one in row.blockers if one.criterion == criterion]
+                found = by_criterion[criterion]
                 works.append(
                     {
                         "id": criterion,
                         "severity": self.words.severity(entry.severity),
                         "failed": any(one.verdict == "fail" for _, one in found),
                         "rows": found,
-                        "remedy": remedy_text(entry, self.language),
+                        "remedy": self.site.remedy(entry),
                     }
                 )
         return works
@@ -309,7 +323,7 @@ class Pages:
                 "criterion": entry,
                 "row": counts,
                 "sources": overview.run.criteria.sources,
-                "remedy": remedy_text(entry, self.language),
+                "remedy": self.site.remedy(entry),
                 "values": [
                     (name, [entry.at_level(level)[name] for level in range(1, 6)])
                     for name in entry.parameters
@@ -320,30 +334,30 @@ class Pages:
         )
 
     @cached_property
-    def _found(self) -> dict[str, dict[str, list[tuple[Row, Blocker | None]]]]:
-        """By criterion and verdict, the systems that do not simply pass."""
-        found: dict[str, dict[str, list[tuple[Row, Blocker | None]]]] = {}
+    def found(self) -> dict[str, dict[Blocker, list[Row]]]:
+        """By criterion, the systems that do not simply pass."""
+        found: dict[str, dict[Blocker, list[Row]]] = {}
         for row in self.overview.rows:
             seen = set()
             for one in (*row.blockers, *row.advised, *row.waived):
                 if one.criterion not in seen:
                     seen.add(one.criterion)
-                    found.setdefault(one.criterion, {}).setdefault(one.verdict, []).append((row, one))
+                    found.setdefault(one.criterion, {}).setdefault(one, []).append(row)
         return found
 
     def _lists(self, criterion: str, *, passes: bool) -> list[tuple[str, list[Any], int]]:
         """The systems under each verdict, by unit; those that pass only in a run of moderate size."""
-        found = self._found.get(criterion, {})
-        lists: list[tuple[str, list[Any], int]] = [
+        found: dict[str, list[tuple[Row, Blocker | None]]] = {}
+        for one, rows in self.found.get(criterion, {}).items():
+            found.setdefault(one.verdict, []).extend((row, one) for row in rows)
+        if passes and self.overview.by_criterion[criterion].of("pass"):
+            passing = self.overview.passes[criterion]
+            found["pass"] = [(self.overview.rows_by_id[system], None) for system in passing]
+        return [
             (verdict, self._grouped(found[verdict]), len(found[verdict]))
-            for verdict in ("fail", "inconclusive", "waived")
+            for verdict in ("fail", "inconclusive", "waived", "pass")
             if verdict in found
         ]
-        if passes and self.overview.by_criterion[criterion].of("pass"):
-            rows: list[tuple[Row, Blocker | None]]
-            rows = [(self.overview.rows_by_id[one], None) for one in self.overview.passes[criterion]]
-            lists.append(("pass", self._grouped(rows), len(rows)))
-        return lists
 
     def _grouped(
         self, found: Iterable[tuple[Row, Blocker | None]]
@@ -351,7 +365,10 @@ class Pages:
         groups: dict[str, list[tuple[Row, Blocker | None]]] = {}
         for row, one in found:
             groups.setdefault(row.unit, []).append((row, one))
-        return [(self.site.unit_name(unit), rows) for unit, rows in sorted(groups.items())]
+        return [
+            (self.site.unit_name(unit), sorted(rows, key=lambda found: found[0].id))
+            for unit, rows in sorted(groups.items())
+        ]
 
     # ------------------------------------------------------------------------------------------ words
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from seccheck.reports.overview import Blocker, Overview, Row
-from seccheck.reports.run import Finding
+from seccheck.reports.repeat import where
+from seccheck.reports.run import CriterionEntry, Finding
 from seccheck.reports.words import Words
 from seccheck.resources import bundled
 
@@ -152,6 +153,16 @@ class Site:
         entry = self.overview.criteria.get(criterion)
         return entry.said(self.language) if entry else criterion
 
+    def remedy(self, criterion: CriterionEntry, level: int = 0) -> Markup:
+        """How to mend: a sentence, then the settings of each product."""
+        sentence = criterion.remedy.get(self.language) or criterion.remedy.get("en", "")
+        for name, value in criterion.at_level(level).items() if level else ():
+            sentence = sentence.replace(f"{{{name}}}", value)
+        products = [(name, text) for name, text in criterion.remedy.items() if name not in {"vi", "en"}]
+        module: Any = self.environment.get_template("blocks.html").module
+        remedy: Markup = module.settings(sentence, products)
+        return remedy
+
     def name(self, system: str) -> str:
         """The name of a system."""
         return self.overview.system_name(system, self.language)
@@ -234,6 +245,7 @@ class Site:
             names=self.name,
             unit_names=self.unit_name,
             policy=self.policy,
+            where=where,
             style=Markup(self.style) if self.single else "",  # noqa: S704 - our own style sheet
         )
         return environment

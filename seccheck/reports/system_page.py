@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from markupsafe import Markup, escape
 
 from seccheck.reports.overview import Row, redacted
 from seccheck.reports.repeat import by_hand, host_of, where
-from seccheck.reports.run import CriterionEntry, Evidence, Finding, Reader, Seen, TargetEntry
+from seccheck.reports.run import Evidence, Finding, Reader, Seen, TargetEntry
 from seccheck.reports.site import Links, Page, Site, finding_name, system_key, unit_key
 
 ORDER = {"fail": 0, "inconclusive": 1, "waived": 2}
@@ -19,39 +20,20 @@ BRIEF = 160
 """How much of what was seen stands beside a criterion that passed."""
 
 
-def remedy_text(criterion: CriterionEntry, language: str, level: int = 0) -> Markup:
-    """How to mend: the sentence, then the settings of each product."""
-    sentence = criterion.remedy.get(language) or criterion.remedy.get("en", "")
-    if level:
-        for name, value in criterion.at_level(level).items():
-            sentence = sentence.replace(f"{{{name}}}", value)
-    text = Markup("<p>{}</p>").format(sentence) if sentence else Markup("")
-    for product, setting in criterion.remedy.items():
-        if product not in {"vi", "en"}:
-            text += Markup('<p class="product">{}</p><pre>{}</pre>').format(product, setting)
-    return text
-
-
 @dataclass(slots=True)
 class Shown:
     """One open finding as its page shows it. Text that is not `Markup` is escaped by the template."""
 
-    criterion: str
-    criterion_link: str
+    rank: tuple[Any, ...]
+    look: str
     anchor: str
-    statement: Markup
-    verdict: str
-    counted: bool
-    badge: Markup
-    severity: Markup
+    head: Markup
     place: str
-    by_document: bool
-    reason: Markup | str
-    details: list[str]
+    why: Markup
     waiver: str
     evidence: list[tuple[str, str, str, bool]]
     omitted: str
-    when: str
+    when: Markup
     remedy: Markup
     repeat: list[str]
 
@@ -83,44 +65,33 @@ class Place:
     targets: dict[str, TargetEntry]
     marks: dict[str, int]
     seen: dict[str, Seen | None]
+    whens: dict[tuple[str, ...], Markup]
 
 
 class SystemPages:
-    """Makes the pages of systems. Texts of criteria are escaped once, not for every system."""
+    """Makes the pages of systems. What many systems share is rendered once and kept."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.overview = site.overview
         self.words = site.words
         self.public = site.options.public
-        self._statements: dict[tuple[str, int], Markup] = {}
-        self._remedies: dict[tuple[str, int], Markup] = {}
-        self._rows: dict[tuple[str, int], Markup] = {}
-        self._looked: dict[tuple[int, ...], Markup] = {}
-        words = site.words
-        self._badges = {
-            verdict: Markup('<span class="badge b-{}">{}</span>').format(verdict, name)
-            for verdict, name in words.verdicts.items()
-        }
-        self._severities = {name: escape(words.severity(name)) for name in words.severities}
-        self._reasons = {name: escape(text) for name, text in words.reasons.items()}
-        say = words.gettext
+        self._blocks: Any = site.environment.get_template("blocks.html").module
+        self._kept: dict[tuple[Any, ...], Markup] = {}
+        say = site.words.gettext
         self._say = SimpleNamespace(
-            why=escape(say("Why")),
-            waiver=escape(say("Waiver")),
-            seen=escape(say("Evidence")),
+            evidence=escape(say("Evidence")),
             fact=escape(say("Fact")),
             expected=escape(say("Expected")),
             observed=escape(say("Observed")),
-            when=escape(say("When")),
-            remedy=escape(say("Remedy")),
             repeat=escape(say("How to repeat")),
-            advised=escape(say("advised: outside the tally")),
-            document=escape(say("decided by a document")),
-            id=escape(say("Id")),
-            criterion=escape(say("Criterion")),
-            look=escape(say("Observation")),
         )
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Markup]) -> Markup:
+        """What `make` gave the first time it was asked for `key`."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     def page(self, row: Row, reader: Reader) -> Page:
         """The page of a system."""
@@ -150,16 +121,16 @@ class SystemPages:
             targets={target.id: target for target in entry.targets} if entry else {},
             marks=marks,
             seen={digest: reader.observation(digest) for digest in marks},
+            whens={},
         )
         opened = [self._shown(one, at) for one in system.findings if one.verdict in ORDER]
-        opened.sort(key=self._order)
         passed = [one for one in system.findings if one.verdict == "pass"]
         brief = self.site.single
         return {
             "row": row,
             "entry": entry,
             "summary": self._summary(row, system.findings),
-            "open": opened,
+            "open": sorted(opened, key=lambda one: one.rank),
             "passed_count": len(passed),
             "passed": [] if brief else [self._brief(one, at) for one in passed],
             "absent": [
@@ -173,9 +144,6 @@ class SystemPages:
 
     # ------------------------------------------------------------------------------------------ parts
 
-    def _order(self, one: Shown) -> tuple[Any, ...]:
-        return ORDER[one.verdict], not one.counted, self.overview.severity(one.criterion), one.criterion
-
     def _summary(self, row: Row, findings: tuple[Finding, ...]) -> str:
         words = self.words
         if row.blockers:
@@ -188,66 +156,85 @@ class SystemPages:
             return words.gettext("No counted criterion applies; such a system is never called compliant.")
         return words.gettext("Every counted criterion that applies is passed or waived.")
 
-    def _statement(self, criterion: str, level: int) -> Markup:
-        key = criterion, level
-        if key not in self._statements:
-            entry = self.overview.criteria.get(criterion)
-            self._statements[key] = escape(entry.said(self.words.language, level) if entry else "")
-        return self._statements[key]
-
-    def _remedy(self, criterion: str, level: int) -> Markup:
-        key = criterion, level
-        if key not in self._remedies:
-            entry = self.overview.criteria.get(criterion)
-            self._remedies[key] = remedy_text(entry, self.words.language, level) if entry else Markup("")
-        return self._remedies[key]
-
     def _shown(self, one: Finding, at: Place) -> Shown:
         target = at.targets.get(one.target or "")
         looks = [look for digest in one.observations if (look := at.seen.get(digest))]
+        advised = "" if one.counted else " advised"
+        rank = ORDER[one.verdict], not one.counted, self.overview.severity(one.criterion), one.criterion
         return Shown(
-            criterion=one.criterion,
-            criterion_link=at.links.criterion(one.criterion),
+            rank=(*rank, one.target or ""),
+            look=f"finding v-{one.verdict}{advised}",
             anchor=at.links.anchor(at.key, finding_name(one)),
-            statement=self._statement(one.criterion, at.row.level),
-            verdict=one.verdict,
-            counted=one.counted,
-            badge=self._badges[one.verdict],
-            severity=self._severities.get(one.severity, escape(one.severity)),
+            head=self._head(one, at),
             place=target.place if target else one.target or "",
-            by_document=one.decided_by == "document",
-            reason=self._reasons.get(one.reason, escape(one.reason)) if one.reason else "",
-            details=sorted({text for text in (one.detail, *(look.detail for look in looks)) if text}),
+            why=self._why(one, looks),
             waiver=self._waiver(one),
             evidence=[self._row(evidence) for evidence in one.evidence],
             omitted=self._omitted(one.evidence_omitted),
-            when=self._when(looks),
+            when=self._when(one.observations, looks, at),
             remedy=self._remedy(one.criterion, at.row.level),
             repeat=[] if self.public else self._repeat(one, at.row, target, looks),
         )
 
+    def _statement(self, criterion: str, level: int) -> str:
+        entry = self.overview.criteria.get(criterion)
+        return entry.said(self.words.language, level) if entry else ""
+
+    def _head(self, one: Finding, at: Place) -> Markup:
+        by_document = one.decided_by == "document"
+        key = "head", one.criterion, at.row.level, one.verdict, one.severity, one.counted, by_document
+        return self._once(
+            key,
+            lambda: self._blocks.head(
+                one.criterion,
+                at.links.criterion(one.criterion),
+                self._statement(one.criterion, at.row.level),
+                one.verdict,
+                one.severity,
+                one.counted,
+                by_document,
+            ),
+        )
+
+    def _why(self, one: Finding, looks: list[Seen]) -> Markup:
+        if not one.reason:
+            return Markup("")
+        details = sorted({text for text in (one.detail, *(look.detail for look in looks)) if text})
+        if details:
+            why: Markup = self._blocks.why(one.reason, details)
+            return why
+        return self._once(("why", one.reason), lambda: self._blocks.why(one.reason, ()))
+
+    def _when(self, observations: tuple[str, ...], looks: list[Seen], at: Place) -> Markup:
+        if not looks:
+            return Markup("")
+        if observations not in at.whens:
+            at.whens[observations] = self._blocks.when(looks[:3])
+        return at.whens[observations]
+
+    def _remedy(self, criterion: str, level: int) -> Markup:
+        entry = self.overview.criteria.get(criterion)
+        if not entry:
+            return Markup("")
+        return self._once(
+            ("remedy", criterion, level), lambda: self._blocks.remedy(self.site.remedy(entry, level))
+        )
+
     def _brief(self, one: Finding, at: Place) -> Brief:
+        level, marks = at.row.level, tuple(at.marks[digest] for digest in one.observations)
+        cells = self._once(
+            ("cells", one.criterion, level),
+            lambda: self._blocks.passed(
+                one.criterion, at.links.criterion(one.criterion), self._statement(one.criterion, level)
+            ),
+        )
         seen = "; ".join(dict.fromkeys(row.observed for row in one.evidence[:3]))
         return (
             finding_name(one),
-            self._cells(one.criterion, at),
+            cells,
             f"{seen[:BRIEF]}…" if len(seen) > BRIEF else self.words.value(seen),
-            self._look_links(tuple(at.marks[digest] for digest in one.observations)),
+            self._once(("marks", marks), lambda: self._blocks.marks(marks)),
         )
-
-    def _cells(self, criterion: str, at: Place) -> Markup:
-        key = criterion, at.row.level
-        if key not in self._rows:
-            self._rows[key] = Markup('<td class="id"><a href="{}">{}</a></td><td>{}</td>').format(
-                at.links.criterion(criterion), criterion, self._statement(criterion, at.row.level)
-            )
-        return self._rows[key]
-
-    def _look_links(self, marks: tuple[int, ...]) -> Markup:
-        if marks not in self._looked:
-            links = [Markup('<a href="#look-{}">{}</a>').format(mark, mark) for mark in marks]
-            self._looked[marks] = Markup(", ").join(links)
-        return self._looked[marks]
 
     def _row(self, evidence: Evidence) -> tuple[str, str, str, bool]:
         expected = self.words.expected(evidence.expected)
@@ -272,18 +259,6 @@ class SystemPages:
         return self.words.ngettext("and %(num)s more row", "and %(num)s more rows", number) % {
             "num": self.words.number(number)
         }
-
-    def _when(self, looks: list[Seen]) -> str:
-        said = [
-            self.words.gettext("%(time)s, by the probe %(probe)s at %(where)s")
-            % {
-                "time": self.words.time(look.finished or look.started),
-                "probe": look.probe,
-                "where": where(look),
-            }
-            for look in looks[:3]
-        ]
-        return "; ".join(dict.fromkeys(said))
 
     def _looks(self, at: Place) -> list[Look]:
         return [

@@ -25,40 +25,70 @@ class Step(NamedTuple):
 
 
 def way_up(
-    lacking: Iterable[tuple[str, str, frozenset[Lack]]], figure: int, gravity: Callable[[str], int]
+    lacking: Iterable[tuple[str, str, Iterable[Lack]]], figure: int, gravity: Callable[[str], int]
 ) -> list[Step]:
     """The steps from `figure` up, for (system, unit, what it lacks).
 
     Greedy: systems that are one criterion away come first; among equals the repair that serves most
     systems, then the graver one. Every step is as small as what the nearest systems lack.
     """
-    left: dict[str, frozenset[Lack]] = {}
-    touched: dict[Lack, set[str]] = defaultdict(set)
-    unit_of: dict[str, str] = {}
-    for system, unit, lacks in lacking:
-        left[system], unit_of[system] = lacks, unit
-        for lack in lacks:
-            touched[lack].add(system)
+    lacks = _Lacks(gravity)
+    left: dict[str, int] = {}
+    systems: dict[int, list[str]] = defaultdict(list)
+    units: dict[int, set[str]] = defaultdict(set)
+    for system, unit, missing in lacking:
+        bits = [lacks.bit(lack) for lack in missing]
+        left[system] = sum(1 << bit for bit in bits)
+        for bit in bits:
+            systems[bit].append(system)
+            units[bit].add(unit)
     steps: list[Step] = []
     while left:
-        nearest = min(map(len, left.values()))
-        choices = Counter(lacks for lacks in left.values() if len(lacks) == nearest)
-        best = min(
-            choices,
-            key=lambda lacks: (-choices[lacks], min(gravity(one) for one, _ in lacks), sorted(lacks)),
-        )
-        gained = sorted(system for system, lacks in left.items() if lacks == best)
-        affected = set().union(*(touched[lack] for lack in best))
+        nearest = min(map(int.bit_count, left.values()))
+        choices = Counter(mask for mask in left.values() if mask.bit_count() == nearest)
+        best = min(choices, key=lambda mask: (-choices[mask], *lacks.order(mask)))
+        gained = sorted(system for system, mask in left.items() if mask == best)
+        bits = lacks.bits(best)
         steps.append(
             Step(
-                criteria=tuple(sorted(best, key=lambda lack: (gravity(lack[0]), lack))),
+                criteria=lacks.named(best),
                 before=figure,
                 after=figure + len(gained),
                 systems=tuple(gained),
-                touched=len(affected),
-                units=len({unit_of[system] for system in affected}),
+                touched=len(set().union(*(systems[bit] for bit in bits))),
+                units=len(set().union(*(units[bit] for bit in bits))),
             )
         )
         figure += len(gained)
-        left = {system: lacks - best for system, lacks in left.items() if lacks != best}
+        left = {system: mask & ~best for system, mask in left.items() if mask != best}
     return steps
+
+
+class _Lacks:
+    """What systems lack, as sets in the bits of an integer: a run may have a million of them."""
+
+    def __init__(self, gravity: Callable[[str], int]) -> None:
+        self._gravity = gravity
+        self._bits: dict[Lack, int] = {}
+        self._lacks: list[Lack] = []
+
+    def bit(self, lack: Lack) -> int:
+        """The bit of `lack`."""
+        if lack not in self._bits:
+            self._bits[lack] = len(self._lacks)
+            self._lacks.append(lack)
+        return self._bits[lack]
+
+    def bits(self, mask: int) -> list[int]:
+        """The bits that are set in `mask`."""
+        return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+
+    def named(self, mask: int) -> tuple[Lack, ...]:
+        """The lacks of a set, gravest first."""
+        lacks = (self._lacks[bit] for bit in self.bits(mask))
+        return tuple(sorted(lacks, key=lambda lack: (self._gravity(lack[0]), lack)))
+
+    def order(self, mask: int) -> tuple[int, tuple[Lack, ...]]:
+        """Which of two sets comes first when both serve as many systems: the graver, then by name."""
+        named = self.named(mask)
+        return self._gravity(named[0][0]), named
