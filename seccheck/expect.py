@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from seccheck import facttypes
 from seccheck.model import Reason, Record, Verdict, all_of, any_of, moment, negation
-from seccheck.reference import Product, Reference, at_newest_patch, free_of_known_exploited, supported
+from seccheck.reference import Papers, Product, Reference, settle
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 MAX_ROWS = 12
@@ -68,6 +68,8 @@ class Evidence:
     """When the facts were seen; judging never reads the clock."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     reference: Reference | None = None
+    papers: Papers | None = None
+    """Package lists and VEX statements that may settle what a banner leaves open."""
 
     def with_item(self, item: Any, label: str) -> Evidence:
         """The same evidence with `item` bound to one record of a list, called `label` in the rows."""
@@ -227,6 +229,11 @@ _OPERATORS: dict[str, Callable[[_Value, Any], _Outcome]] = {
     "contains": _contains,
     "empty": _empty,
 }
+_QUESTIONS: dict[str, Literal["supported", "exploited", "newest"]] = {
+    "supported": "supported",
+    "free_of_known_exploited": "exploited",
+    "newest_within_days": "newest",
+}
 _TIMES: dict[str, Callable[[datetime, datetime], bool]] = {
     "after": lambda when, recorded: when > recorded,
     "before": lambda when, recorded: when < recorded,
@@ -248,13 +255,9 @@ def _rule_version(operator: str, operand: Any, fact: _Value, evidence: Evidence)
     if evidence.reference is None:
         return Judgement(verdict=INCONCLUSIVE, reason=Reason.NO_DATA)
     product = msgspec.convert(fact.value, Product)
-    match operator:
-        case "supported":
-            ruling = supported(product, evidence.reference, evidence.recorded)
-        case "free_of_known_exploited":
-            ruling = free_of_known_exploited(product, evidence.reference, evidence.recorded)
-        case _:
-            ruling = at_newest_patch(product, evidence.reference, evidence.recorded, operand)
+    days = operand if operator == "newest_within_days" else 0
+    papers = evidence.papers or Papers()
+    ruling = settle(_QUESTIONS[operator], product, papers, evidence.reference, evidence.recorded, days)
     row = Row(
         fact=fact.label,
         operator=operator,

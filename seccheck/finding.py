@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
+
 from seccheck.criteria import Criterion
 from seccheck.documents import problem
 from seccheck.expect import Evidence, Failure, Judgement, Row, trim
 from seccheck.journal import Line
 from seccheck.model import Reason, Record, Status, Verdict, all_of, digest
 from seccheck.plan import Jobs, Look, Question
-from seccheck.reference import Reference
+from seccheck.reference import Papers, Reference
 from seccheck.waivers import Waiver, covering
 
 NEEDS_DOCUMENT = (Reason.UNDISCLOSED, Reason.BACKPORT_POSSIBLE)
@@ -82,7 +84,7 @@ class Judge:
             joined = Judgement(verdict=Verdict.INCONCLUSIVE, reason=missing.reason, rows=_rows(missing))
         return self._finding(question, joined, by, tuple(seen))
 
-    def _at(self, look: Look, question: Question, seen: list[str]) -> Judgement:
+    def _at(self, look: Look, question: Question, seen: list[str], papers: Papers | None = None) -> Judgement:
         """Judge one look, on the facts of the registry and of the observations it wanted."""
         facts: dict[str, Mapping[str, Any] | Failure] = dict(look.facts)
         times: list[datetime] = []
@@ -104,9 +106,9 @@ class Judge:
                 else observation.facts or {}
             )
         criterion = question.criterion
-        evidence = Evidence(
-            facts, max(times, default=self.made), criterion.at_level(question.system.level), self.reference
-        )
+        recorded = max(times, default=self.made)
+        parameters = criterion.at_level(question.system.level)
+        evidence = Evidence(facts, recorded, parameters, self.reference, papers)
         judged = criterion.judge(evidence)
         if judged.verdict is Verdict.INCONCLUSIVE:
             judged = _with_rows(judged, Judgement(verdict=judged.verdict, rows=tuple(_failures(facts))))
@@ -126,12 +128,24 @@ class Judge:
         wrong = seen_on.detail or problem(seen_on.facts, entry, months, seen_on.at.date())
         if wrong:
             return Failure(Reason.NO_VALID_EVIDENCE, f"{entry.file}: {wrong}")
+        settled = self._settled(question, seen_on.facts or {})
+        if settled.verdict is not Verdict.INCONCLUSIVE or settled.reason is Reason.CONTRADICTORY:
+            return settled
         verdict = Verdict.PASS if entry.states == "met" else Verdict.FAIL
         observed = f"{entry.states} ({entry.file}, {entry.issuer or '–'}, {entry.issued.isoformat()})"
         row = Row(
             fact="evidence.states", operator="equals", expected="met", observed=observed, verdict=verdict
         )
         return Judgement(verdict=verdict, rows=(row,))
+
+    def _settled(self, question: Question, facts: Mapping[str, Any]) -> Judgement:
+        """What the looks come to once a package list or VEX document is added to them."""
+        papers = msgspec.convert(
+            {"packages": facts.get("packages", ()), "statements": facts.get("statements", ())}, Papers
+        )
+        if not papers.packages and not papers.statements:
+            return Judgement(verdict=Verdict.INCONCLUSIVE)
+        return _join([self._at(look, question, [], papers) for look in question.looks])
 
     def _finding(
         self,

@@ -89,10 +89,13 @@ systems:
 
 
 @contextmanager
-def web(*, nosniff: bool) -> Iterator[int]:
+def web(*, nosniff: bool, server: str = "web") -> Iterator[int]:
     """A web server on loopback that sends nosniff or not; its port."""
 
     class Handler(BaseHTTPRequestHandler):
+        server_version = server
+        sys_version = ""
+
         def do_GET(self) -> None:
             self.send_response(200)
             if nosniff:
@@ -103,13 +106,13 @@ def web(*, nosniff: bool) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield server.server_address[1]
+            yield listening.server_address[1]
         finally:
-            server.shutdown()
+            listening.shutdown()
             thread.join()
 
 

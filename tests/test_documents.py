@@ -212,3 +212,33 @@ def test_the_work_list_can_be_sent_out(place):
     from openpyxl import load_workbook
 
     assert load_workbook(place / "work.xlsx").active.max_row == 4
+
+
+@pytest.mark.parametrize(
+    ("packages", "verdict", "reason"),
+    [
+        ("ii  nginx  1.22.1-9+deb12u11  amd64  small web server\n", "pass", None),
+        ("ii  nginx  1.22.1-9+deb12u1  amd64  small web server\n", "fail", None),
+        ("ii  nginx  1.18.0-6+deb11u3  amd64  small web server\n", "inconclusive", "contradictory"),
+    ],
+)
+def test_a_package_list_settles_what_a_banner_leaves_open(tmp_path, packages, verdict, reason):
+    (tmp_path / "packages.txt").write_text(packages)
+    digest = hashlib.sha256(packages.encode()).hexdigest()
+    today = datetime.now(UTC).date()
+    with small.web(nosniff=True, server="nginx/1.22.1") as port:
+        (tmp_path / "registry.yaml").write_text(
+            "seccheck: registry/1\nname: {en: A, vi: A}\nunits: [{id: u, kind: other, name: {en: U, vi: U}}]\nsystems:\n"
+            f"- {{id: one, unit: u, level: 2, name: {{en: A, vi: A}}, targets: ['http://127.0.0.1:{port}/'],\n"
+            f"   evidence: {{PAT-03: {{file: packages.txt, sha256: '{digest}', issued: {today}, states: met}}}}}}\n"
+        )
+        criteria = load_criteria("project06-2024", load_probes(), select="PAT-03")
+        folder = prepare(
+            tmp_path / "run", load_registry(tmp_path / "registry.yaml"), criteria, lambda _names: {}
+        )
+        small.collect(folder, small.LocalExecutor(load_probes()), lambda *_: None)
+    conclude(folder)
+    (finding,) = by_system(folder)["one"]["findings"]
+    assert (finding["verdict"], finding["reason"], finding["decided_by"]) == (verdict, reason, "document"), (
+        finding["evidence"]
+    )

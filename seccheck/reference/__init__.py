@@ -8,7 +8,8 @@ that is missing or too old, and nothing fails that a distributor may have repair
 from __future__ import annotations
 
 from seccheck.reference.case import Ruling
-from seccheck.reference.evidence import Evidence, Package, packages_from, read_evidence, settle
+from seccheck.reference.evidence import Evidence as Papers
+from seccheck.reference.evidence import Package, Statement, packages_from, read_evidence, settle
 from seccheck.reference.exploited import free_of_known_exploited
 from seccheck.reference.newest import at_newest_patch
 from seccheck.reference.product import Product
@@ -24,12 +25,13 @@ from seccheck.reference.support import supported
 
 __all__ = [
     "BUNDLED",
-    "Evidence",
     "FeedInfo",
     "Package",
+    "Papers",
     "Product",
     "Reference",
     "Ruling",
+    "Statement",
     "at_newest_patch",
     "free_of_known_exploited",
     "load_reference",
