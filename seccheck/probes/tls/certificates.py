@@ -201,6 +201,25 @@ def _key(key: Any) -> tuple[str, int, str]:
             return "other", 0, ""
 
 
+_CURVE_NUMBERS = {
+    "secp224r1": 0x15,
+    "secp256k1": 0x16,
+    "secp256r1": 0x17,
+    "secp384r1": 0x18,
+    "secp521r1": 0x19,
+    "brainpoolP256r1": 0x1A,
+    "brainpoolP384r1": 0x1B,
+    "brainpoolP512r1": 0x1C,
+}
+
+
+def curve_of(der: bytes) -> tuple[int, ...]:
+    """The number of the curve (RFC 8422 5.1.1) of an EC certificate; none for another key."""
+    parsed = parse(der)
+    curve = parsed.record.curve if parsed else ""
+    return (_CURVE_NUMBERS[curve],) if curve in _CURVE_NUMBERS else ()
+
+
 _HASHES = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512"}
 _EDDSA = {"1.3.101.112", "1.3.101.113"}
 _MD5_RSA = "1.2.840.113549.1.1.4"

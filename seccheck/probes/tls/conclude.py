@@ -156,7 +156,7 @@ class _Conclusion:
         self.found["dh_bits"] = tuple(sorted(sizes))
         if "groups" not in visit.begun:
             self.add("groups", *evidence.doubt(None))
-        elif visit.last_groups and not evidence.refused(visit.last_groups, 1):
+        elif visit.last_groups and not self._no_more_groups():
             self.doubt("groups", visit.last_groups)
         missing = [v for v in UP_TO_TLS12 if visit.accepts(v) and f"odd {v}" not in visit.begun]
         if missing:
@@ -172,6 +172,9 @@ class _Conclusion:
         if offer_open := self._open_old_version():
             self.doubt("groups", offer_open)
             self.doubt("dh_bits", offer_open)
+
+    def _no_more_groups(self) -> bool:
+        return self.visit.last_groups is not None and self.evidence.refused(self.visit.last_groups, 1)
 
     def features(self) -> None:
         """Compression, RFC 7627, RFC 5746 and renegotiation, by the newest version up to TLS 1.2."""
@@ -278,6 +281,8 @@ class _Conclusion:
                 self.found["needs_name"] = True
             else:
                 self.doubt("needs_name", nameless)
+        elif visit.ask.name and visit.thorough:
+            self.found["needs_name"] = False  # SSL only, which knows no names
 
     def _client_certificate(self) -> None:
         replies = [entry.reply for entry in self.evidence.entries if entry.reply.version is not None]

@@ -28,6 +28,7 @@ class Handshake:
         self._version, self._name = version, name
         self._client: Any = None
         self._finished = False
+        self._after_it = b""
         self._taken = 0
 
     def opening(self) -> bytes:
@@ -54,6 +55,8 @@ class Handshake:
         self._taken += len(data)
         if self._taken > _MAX:
             return self._end(Outcome.GARBAGE, f"more than {_MAX} bytes")
+        if self._finished:
+            self._after_it += data
         out = b""
         for at in range(0, len(data), _BIO):
             self._client._network_bio.write(data[at : at + _BIO])  # noqa: SLF001  # see the module
@@ -88,29 +91,35 @@ class Handshake:
 
     def _handshaken(self) -> None:
         """The handshake is over on our side: read what it brought."""
-        self.reply.version = self._version
-        self.reply.certificates = tuple(_der(pem) for pem in self._client.get_received_chain())
-        staple = self._client.get_tlsext_status_ocsp_resp()
-        self.reply.staple = staple.as_der_bytes() if staple else b""
+        self._take_chain()
         if not self.reply.wants_certificate or self._version != h.TLS13:
             self.reply.needs_certificate = False if self.reply.wants_certificate else None
             self._end(Outcome.FLIGHT)
 
+    def _take_chain(self) -> None:
+        self.reply.version = self._version
+        self.reply.certificates = tuple(_der(pem) for pem in self._client.get_received_chain())
+        staple = self._client.get_tlsext_status_ocsp_resp()
+        self.reply.staple = staple.as_der_bytes() if staple else b""
+
     def _after(self) -> None:
         """After a TLS 1.3 handshake without the certificate that was asked for: a ticket, or the alert."""
+        from nassl._nassl import WantReadError
+
         try:
             self._client._ssl.read(1)  # noqa: SLF001
-        finally:
-            if not self.done and self._client._ssl.pending() == 0:  # noqa: SLF001
-                # Something of the server's was taken without an alert: it went on, as with a ticket.
-                self.reply.needs_certificate = False
+        except WantReadError:
+            if len(self._after_it) < 5 + int.from_bytes(self._after_it[3:5], "big"):
+                return  # not even one record yet
+        self.reply.needs_certificate = False  # something was said, and it was no alert
         self._end(Outcome.FLIGHT)
 
     def _failed(self, error: str) -> None:
         demand = "certificate required" in error or "bad certificate" in error or "handshake failure" in error
         if self.reply.wants_certificate and demand:
+            self._take_chain()
             self.reply.needs_certificate = True
-            self._end(Outcome.FLIGHT if self._finished else Outcome.ALERT, "wants a client certificate")
+            self._end(Outcome.FLIGHT, "wants a client certificate")
         else:
             self._end(Outcome.FLIGHT if self._finished else Outcome.ALERT, error)
 
@@ -178,6 +187,12 @@ class Renegotiation(Handshake):
             self._after()  # it may have come with the last of the handshake
         else:
             self._renegotiate()
+
+    def _take_chain(self) -> None:
+        self.reply.version = self._version
+        self.reply.certificates = tuple(_der(pem) for pem in self._client.get_received_chain())
+        staple = self._client.get_tlsext_status_ocsp_resp()
+        self.reply.staple = staple.as_der_bytes() if staple else b""
 
     def _after(self) -> None:
         """The greeting."""

@@ -37,8 +37,11 @@ class Offer:
     talk: Callable[[], Talk] = field(compare=False, repr=False)
     sure: bool = False
     """Whether the hello must be accepted, because one like it was."""
+    beside: tuple[int, ...] = ()
+    """Groups that stand beside those asked for: a certificate cannot be used without its own curve."""
 
 
+TLS12_LONG, TLS12_SHORT = "version TLSv1.2", "version TLSv1.2 short"
 MODERN_CURVES = tuple(h.STRONG_CURVES)
 TLS13_GROUPS = (
     *h.MLKEM_GROUPS,
@@ -64,7 +67,7 @@ class Questions:
     def tls12_short(self) -> Offer:
         """TLS 1.2 again with few suites, for stacks that choke on the long hello."""
         hello = Hello(h.TLS12, suites.strong_tls12(), MODERN_CURVES, self.name)
-        return self._raw("version TLSv1.2 short", Kind.VERSION, hello)
+        return self._raw(TLS12_SHORT, Kind.VERSION, hello)
 
     def suites(self, version: str, offered: Iterable[int]) -> Offer:
         """Whether any of the suites `offered` is accepted in `version`."""
@@ -87,14 +90,16 @@ class Questions:
         name = "" if version == "SSLv3" else self.name
         return self._raw(f"finite field {version}", Kind.LIST, Hello(h.NUMBERS[version], offered, (), name))
 
-    def curves(self, version: str, groups: Iterable[int]) -> Offer:
-        """Whether any of the curves `groups` is accepted in `version`, up to TLS 1.2."""
-        groups = tuple(groups)
+    def curves(self, version: str, groups: Iterable[int], beside: tuple[int, ...] = ()) -> Offer:
+        """Whether any of the curves `groups` is accepted in `version`, up to TLS 1.2.
+
+        `beside`: the curve of an EC certificate, which must be offered as well (RFC 8422 5.1.1), but last.
+        """
+        groups = tuple(group for group in groups if group not in beside)
         offered = suites.ephemeral_ec(version)
         mark = " ".join(f"{group:x}" for group in groups)
-        return self._raw(
-            f"curves {version} {mark}", Kind.LIST, Hello(h.NUMBERS[version], offered, groups, self.name)
-        )
+        hello = Hello(h.NUMBERS[version], offered, groups + beside, self.name)
+        return self._raw(f"curves {version} {mark}", Kind.LIST, hello, beside)
 
     def groups(self, groups: Iterable[int]) -> Offer:
         """Whether any of `groups` is accepted in TLS 1.3; the answer needs no key share."""
@@ -140,5 +145,5 @@ class Questions:
             case _:
                 return Hello(number, suites.old(), _OLD_CURVES, self.name)
 
-    def _raw(self, key: str, kind: Kind, hello: Hello) -> Offer:
-        return Offer(key, kind, hello.version, lambda: HelloTalk(hello))
+    def _raw(self, key: str, kind: Kind, hello: Hello, beside: tuple[int, ...] = ()) -> Offer:
+        return Offer(key, kind, hello.version, lambda: HelloTalk(hello), beside=beside)

@@ -3,11 +3,11 @@
 A refusal is evidence of absence, and so the one thing a ban, a limiter or a broken path can forge. It
 counts only
 
-* between two offers of the same visit that were accepted whole (something of this server was alive before
-  and after);
+* before an offer of the same visit that was accepted whole, and after one unless it is the first of several
+  (something of this server was alive before and after);
 * asked twice, with something accepted in between; where most hangs on it three times, two of them in a row
   (no path that breaks every nth connection breaks both);
-* as a TLS alert that this offer allows; a close or reset counts only one time more, and when in the whole
+* as a TLS alert that this offer allows; a close or reset counts only three times, and when in the whole
   look no offer was lost that is known to be good, and none was answered now with a close and now otherwise
   (real servers do drop old versions that way, but always);
 * when nothing contradicts it: an offer known to be good that is answered by an alert, an offer answered by
@@ -27,15 +27,16 @@ from typing import Any
 from seccheck.model import Reason
 from seccheck.probes.tls import hello as h
 from seccheck.probes.tls.answer import Outcome, Reply
-from seccheck.probes.tls.questions import Kind, Offer
+from seccheck.probes.tls.questions import TLS12_LONG, TLS12_SHORT, Kind, Offer
 
 
 class Meaning(Enum):
     """What one answer says about its offer."""
 
     ACCEPTED = auto()
-    LOWER = auto()
-    """A whole flight in a lower version: the version asked is off, beyond doubt."""
+    INSTEAD = auto()
+    """A whole flight with something else: a lower version, or the curve that had to stand beside those asked
+    for. What was asked for is off, beyond doubt."""
     REFUSED = auto()
     """The alert that this offer allows."""
     SOFT = auto()
@@ -56,15 +57,18 @@ _CLEAN = {
 }
 _ABOUT_US = {10, 20, 22, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 90, 100, 109, 110, 112, 116}
 """Alerts that complain of our hello or of a certificate: never a refusal of what was offered."""
-_GONE = {Outcome.RESET, Outcome.CLOSED, Outcome.UNREACHABLE, Outcome.BUSY}
+SOFT_TIMES = {1: 2, 2: 3, 3: 3}
+"""By how many refusals are enough: how many closes or resets are."""
 
 
 def meaning(offer: Offer, reply: Reply) -> Meaning:
     """What `reply` says about `offer`, taken alone."""
     match reply.outcome:
+        case Outcome.FLIGHT if reply.group is not None and reply.group in offer.beside:
+            return Meaning.INSTEAD
         case Outcome.FLIGHT:
             lower = offer.kind is Kind.VERSION and reply.version != offer.version
-            return Meaning.LOWER if lower else Meaning.ACCEPTED
+            return Meaning.INSTEAD if lower else Meaning.ACCEPTED
         case Outcome.NOT_ASKED:
             return Meaning.NOT_ASKED
         case _ if offer.kind is Kind.DEEP or reply.partial or not reply.asked:
@@ -105,6 +109,7 @@ class Evidence:
         """The offers that were answered whole."""
         self._by_key: dict[str, list[Entry]] = {}
         self._accepted: dict[str, Reply] = {}
+        self._answered: set[str] = set()
         self._versions: set[int] = set()
         self._alive: dict[int, tuple[int, int]] = {}
         """By visit: the first and the last connection that was answered whole."""
@@ -117,8 +122,9 @@ class Evidence:
         self._by_key.setdefault(entry.offer.key, []).append(entry)
         if entry.meaning is Meaning.ACCEPTED:
             self._accepted.setdefault(entry.offer.key, entry.reply)
-        if entry.meaning is Meaning.ACCEPTED or entry.meaning is Meaning.LOWER:
+        if entry.meaning is Meaning.ACCEPTED or entry.meaning is Meaning.INSTEAD:
             self.good.append(entry)
+            self._answered.add(entry.offer.key)
             if entry.reply.version is not None:
                 self._versions.add(entry.reply.version)
             first, last = self._alive.get(entry.visit, (entry.number, entry.number))
@@ -131,6 +137,10 @@ class Evidence:
     def accepted(self, offer: Offer) -> Reply | None:
         """The first whole answer that accepted `offer`."""
         return self._accepted.get(offer.key)
+
+    def answered(self, offer: Offer) -> bool:
+        """Whether `offer` was ever answered whole, with what it asked for or with something else."""
+        return offer.key in self._answered
 
     @property
     def anything(self) -> bool:
@@ -146,17 +156,19 @@ class Evidence:
         entries = self.of(offer)
         if any(entry.meaning is Meaning.ACCEPTED for entry in entries):
             return False
-        if any(entry.meaning is Meaning.LOWER for entry in entries):
+        if any(entry.meaning is Meaning.INSTEAD for entry in entries):
             return True
         if self.contradiction():
             return False
-        guarded = [entry for entry in entries if self._guarded(entry)]
+        if offer.kind is Kind.LIST and self.long_hellos_fail():
+            return False
+        guarded = [entry for entry in entries if self._guarded(entry, times)]
         clean = [entry for entry in guarded if entry.meaning is Meaning.REFUSED]
         if len(clean) >= times and self._apart(clean) >= min(times, 2):
             return True
         soft = [entry for entry in guarded if entry.meaning is Meaning.SOFT]
         same = len({entry.how for entry in soft}) == 1 and len(soft) == len(entries)
-        return same and len(soft) > times and self._apart(soft) >= 2 and not self.flaky()
+        return same and len(soft) >= SOFT_TIMES[times] and self._apart(soft) >= 2 and not self.flaky()
 
     def _apart(self, refusals: Iterable[Entry]) -> int:
         """How many of `refusals` have something accepted between them."""
@@ -168,16 +180,20 @@ class Evidence:
             self._memo["alive"] = sorted(entry.number for entry in self.good)
         return list(self._memo["alive"])
 
-    def _guarded(self, entry: Entry) -> bool:
+    def _guarded(self, entry: Entry, times: int) -> bool:
         first, last = self._alive.get(entry.visit, (0, 0))
-        return first < entry.number < last
+        return entry.number < last and (times > 1 or first < entry.number)
+
+    def long_hellos_fail(self) -> bool:
+        """Whether TLS 1.2 was accepted with a short list of suites only: a refused long list says nothing."""
+        return TLS12_SHORT in self._accepted and TLS12_LONG not in self._accepted
 
     def _failed_although_good(self) -> list[Entry]:
-        fine = {Meaning.ACCEPTED, Meaning.LOWER, Meaning.NOT_ASKED}
+        fine = {Meaning.ACCEPTED, Meaning.INSTEAD, Meaning.NOT_ASKED}
         return [
             entry
             for entry in self.entries
-            if (entry.offer.sure or entry.offer.key in self._accepted)
+            if (entry.offer.sure or entry.offer.key in self._answered)
             and entry.meaning not in fine
             and (entry.offer.sure or entry.offer.kind is not Kind.DEEP)
         ]
@@ -204,6 +220,8 @@ class Evidence:
             if entry.offer.kind is not Kind.VERSION or entry.meaning is not Meaning.REFUSED:
                 continue
             version = entry.offer.version
+            if version == h.TLS12 and self.long_hellos_fail():
+                continue
             if version in seen and self.accepted(entry.offer) is None:
                 return f"{h.NAMES[version]} was refused, and spoken"
             if version == h.TLS12 and h.TLS13 in seen and seen & {h.TLS10, h.TLS11}:
@@ -232,7 +250,7 @@ class Evidence:
 def _wavers(entries: list[Entry]) -> bool:
     """Whether an offer was answered now with a close or reset, and now otherwise."""
     meanings = {entry.meaning for entry in entries}
-    return Meaning.SOFT in meanings and bool(meanings & {Meaning.REFUSED, Meaning.ACCEPTED, Meaning.LOWER})
+    return Meaning.SOFT in meanings and bool(meanings & {Meaning.REFUSED, Meaning.ACCEPTED, Meaning.INSTEAD})
 
 
 def _reason(reply: Reply, *, anything: bool) -> tuple[Reason, str]:

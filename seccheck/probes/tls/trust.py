@@ -151,7 +151,7 @@ class _Search:
         if len(path) == 1 and last.self_signed:
             return Route(path, "", "self-signed", complete=True)
         if last.self_signed:
-            return Route(path, "", "unknown-root", complete=True)
+            return Route(path[:-1], "", "unknown-root", complete=True)
         return Route(path, "", "missing-issuer", complete=False)
 
 

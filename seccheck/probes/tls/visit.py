@@ -12,11 +12,12 @@ from functools import partial
 from seccheck.probes.tls import hello as h
 from seccheck.probes.tls import suites
 from seccheck.probes.tls.answer import Outcome, Reply
+from seccheck.probes.tls.certificates import curve_of
 from seccheck.probes.tls.facts import TlsParams
 from seccheck.probes.tls.flaws import PADDINGS, CcsInjection, Heartbleed, Robot
 from seccheck.probes.tls.handshake import Handshake, Renegotiation
 from seccheck.probes.tls.questions import TLS12_GROUPS, TLS13_GROUPS, Kind, Offer, Questions
-from seccheck.probes.tls.refusal import Entry, Evidence, Meaning, meaning
+from seccheck.probes.tls.refusal import SOFT_TIMES, Entry, Evidence, Meaning, meaning
 from seccheck.probes.tls.talk import Talk
 
 Strand = Generator[Offer, Reply, None]
@@ -110,11 +111,13 @@ class Visit:
         if self._something_lost():
             yield [self._canary()]
         yield self._deeper()
+        yield self._odd_exchanges()
         if self._core and not self.evidence.of(self.ask.version("TLSv1.3")):
             yield [self._one(self.ask.version("TLSv1.3"))]
         yield from self._confirmations()
         if late := self._deeper():  # a version that showed itself only now
             yield late
+            yield self._odd_exchanges()
             yield from self._confirmations()
         yield self._flaws()  # last: who bans us for these has answered the rest
         if self._unguarded(entry.offer for entry in self.evidence.entries):
@@ -172,7 +175,8 @@ class Visit:
     def _hopeless(self) -> bool:
         """Whether the port has said, in one voice, that there is no TLS, or that nobody is there."""
         ends = {Outcome.NO_STARTTLS, Outcome.PLAIN, Outcome.BUSY, Outcome.UNREACHABLE, Outcome.NOT_ASKED}
-        return self._outcomes() <= ends
+        unknown_name = {entry.reply.alert for entry in self.evidence.entries} == {112}
+        return unknown_name or self._outcomes() <= ends
 
     def _silent(self) -> bool:
         """Whether nothing came that could be an answer."""
@@ -195,7 +199,7 @@ class Visit:
 
     def _known_good(self) -> Offer | None:
         offers = [*self._version_offers(), self.ask.tls12_short()]
-        return next((offer for offer in offers if self.evidence.accepted(offer)), None)
+        return next((offer for offer in offers if self.evidence.answered(offer)), None)
 
     def _canary(self) -> Strand:
         """Ask what is known to be good; when that fails twice, the look is being prevented: stop."""
@@ -231,12 +235,13 @@ class Visit:
         if "flaws" in self.wants and rsa_unasked and (version := self.old_version):
             self.static_rsa = self.ask.suites(version, suites.static_rsa(tls12=version == "TLSv1.2"))
             strands.append(self._need(self.static_rsa))
-        if "groups" in self.wants:
-            if "groups" not in self.begun:
-                self.begun.add("groups")
-                strands.append(self._groups())
-            if any(f"odd {version}" not in self.begun for version in self._accepted_old()):
-                strands.append(self._odd_exchanges())
+        if "groups" in self.wants and "groups" not in self.begun:
+            self.begun.add("groups")
+            strands.append(self._groups())
+            if (version := self.old_version) and self._beside(version):
+                strands += self._other_key()  # tells whether suites without that curve can be used, later
+            else:
+                strands += self._odd_exchanges()
         return strands
 
     def _accepted_old(self) -> list[str]:
@@ -255,13 +260,18 @@ class Visit:
                 strands.append(self._one(self.whole))
         if not self.thorough:
             return strands
-        if self.ask.name and not self.nameless:
+        if self.ask.name and not self.nameless and (tls13 or version not in {None, "SSLv3"}):
             self.nameless = self.ask.nameless(version or "TLSv1.3")
             strands.append(self._one(self.nameless))
-        if version and version != "SSLv3" and not self.other_key and (key := self._key(version)):
-            self.other_key = self.ask.other_key(version, key)
-            strands.append(self._need(self.other_key))
+        strands += self._other_key()
         return strands
+
+    def _other_key(self) -> list[Strand]:
+        version = self.old_version
+        if not version or version == "SSLv3" or self.other_key or not (key := self._key(version)):
+            return []
+        self.other_key = self.ask.other_key(version, key)
+        return [self._need(self.other_key)]
 
     def _handshake(self, version: str) -> Offer:
         talk = partial(Handshake, h.NUMBERS[version], self.ask.name)
@@ -298,7 +308,7 @@ class Visit:
             if version not in self.last_suites:
                 yield from self._eliminate(version)
         if self.accepts("TLSv1.2") and "fs-aead" not in self.classes():
-            yield self.ask.tls12_short()
+            yield self.ask.suites("TLSv1.2", suites.strong_tls12())
 
     def _eliminate(self, version: str) -> Strand:
         """Offer every suite that would show a class not seen yet, until none is taken."""
@@ -335,37 +345,65 @@ class Visit:
             if not left:
                 self.last_groups = None
                 return
-            self.last_groups = self.ask.groups(left) if version is None else self.ask.curves(version, left)
+            self.last_groups = (
+                self.ask.groups(left)
+                if version is None
+                else self.ask.curves(version, left, self._beside(version))
+            )
             reply = yield self.last_groups
             if not reply.whole:
                 return
 
-    def _odd_exchanges(self) -> Strand:
-        """Finite-field DH and weak curves, for every version that has them: first both in one offer."""
-        for version in self._accepted_old():
-            if f"odd {version}" in self.begun:
-                continue
-            self.begun.add(f"odd {version}")
-            field, curves = self.ask.finite_field(version), self.ask.curves(version, h.WEAK_CURVES)
-            if version == "SSLv3":  # which has no curves
-                self._note(field, version)
-                yield field
-                continue
-            both = self.ask.odd_exchange(version)
-            self._note(both, version)
-            reply = yield both
-            if reply.whole:  # one of the two it was; ask for the other alone
-                del self.needed[both.key]
-                other = curves if reply.dh_bits else field
-                self._note(other, version)
-                yield other
+    def _beside(self, version: str) -> tuple[int, ...]:
+        """The curve of the certificate of `version`, where it is an EC one."""
+        for entry in self.evidence.good:
+            if entry.reply.version == h.NUMBERS[version] and entry.reply.certificates:
+                return curve_of(entry.reply.certificates[0])
+        return ()
+
+    def _odd_exchanges(self) -> list[Strand]:
+        """Finite-field DH and weak curves, for every version that may have them."""
+        if "groups" not in self.wants:
+            return []
+        versions = [version for version in self._accepted_old() if f"odd {version}" not in self.begun]
+        self.begun.update(f"odd {version}" for version in versions)
+        return [strand for version in versions for strand in self._odd_exchange(version)]
+
+    def _odd_exchange(self, version: str) -> Iterator[Strand]:
+        if version == "SSLv3":  # which has no curves
+            yield self._noted(self.ask.finite_field(version), version)
+            return
+        beside = self._beside(version)
+        if beside:
+            yield self._noted(self.ask.curves(version, h.WEAK_CURVES, beside), version)
+        if (
+            not beside
+            or "anon" in self.classes()
+            or (self.other_key and self.evidence.accepted(self.other_key))
+        ):
+            yield self._both_odd(version)
+
+    def _both_odd(self, version: str) -> Strand:
+        """Both in one offer, and where it is accepted the other one alone."""
+        both = self.ask.odd_exchange(version)
+        self._note(both, version)
+        reply = yield both
+        if reply.whole:
+            del self.needed[both.key]
+            dh = reply.dh_bits is not None
+            alone = self.ask.curves(version, h.WEAK_CURVES) if dh else self.ask.finite_field(version)
+            yield from self._noted(alone, version)
+
+    def _noted(self, offer: Offer, version: str) -> Strand:
+        self._note(offer, version)
+        yield offer
 
     def _note(self, offer: Offer, version: str) -> None:
         """Remember that a verdict may rest on the refusal of `offer`."""
         self.needed[offer.key] = offer
         if version != self.old_version:
             self.enough_once.add(offer.key)
-        elif offer.key.startswith(("suites", "odd")):
+        elif offer.key.startswith(("suites", "odd", "curves")):
             self.crucial.add(offer.key)
 
     # ------------------------------------------------------------------------------------ asking again
@@ -390,7 +428,7 @@ class Visit:
     def _settled(self, offer: Offer) -> bool:
         meanings = {entry.meaning for entry in self.evidence.of(offer)}
         once = offer.key in self.enough_once and Meaning.REFUSED in meanings
-        return once or bool(meanings & {Meaning.ACCEPTED, Meaning.LOWER})
+        return once or bool(meanings & {Meaning.ACCEPTED, Meaning.INSTEAD})
 
     def _confirmations(self) -> Iterator[list[Strand]]:
         """Ask again what was refused or lost, with something accepted in between."""
@@ -406,7 +444,8 @@ class Visit:
         for offer in reversed(list(offers)):
             strands.append(self._repeat(offer))
             soft = any(entry.meaning is Meaning.SOFT for entry in self.evidence.of(offer))
-            strands += [self._one(offer)] * (self.times(offer) + soft - 2)
+            times = SOFT_TIMES[self.times(offer)] if soft else self.times(offer)
+            strands += [self._one(offer)] * (times - 2)
         return strands
 
     def _repeat(self, offer: Offer) -> Strand:
