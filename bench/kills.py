@@ -85,7 +85,7 @@ def main() -> int:
             while True:
                 process = seccheck(*words)
                 try:
-                    process.wait(chance.uniform(0.0, whole))
+                    process.wait(chance.uniform(0.0, whole / 4))
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()

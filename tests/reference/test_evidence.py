@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seccheck.reference import (
-    Evidence,
     Package,
+    Papers,
     Product,
     Reference,
     Ruling,
@@ -109,7 +109,7 @@ def test_a_list_settles_what_a_banner_leaves_open(fresh: Reference) -> None:
 def test_a_list_of_something_else_settles_nothing(fresh: Reference) -> None:
     other = read_evidence(DPKG.replace(b"1.22.1-9+deb12u11", b"1.26.3-3+deb13u11"))
     assert outcome(settle("newest", NGINX, other, fresh, AT)) == "contradictory"
-    assert outcome(settle("newest", NGINX, Evidence(), fresh, AT)) == "backport-possible"
+    assert outcome(settle("newest", NGINX, Papers(), fresh, AT)) == "backport-possible"
 
 
 def test_a_document_never_turns_a_fail(fresh: Reference) -> None:
