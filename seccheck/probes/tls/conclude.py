@@ -158,17 +158,10 @@ class _Conclusion:
             self.add("groups", *evidence.doubt(None))
         elif visit.last_groups and not self._no_more_groups():
             self.doubt("groups", visit.last_groups)
-        missing = [v for v in UP_TO_TLS12 if visit.accepts(v) and f"odd {v}" not in visit.begun]
-        if missing:
-            self.add("groups", *evidence.doubt(None))
-            self.add("dh_bits", *evidence.doubt(None))
-        for offer in visit.needed.values():
-            if visit.refuses(offer) or evidence.accepted(offer):
-                continue
-            if offer.key.startswith(("odd exchange", "curves")):
-                self.doubt("groups", offer)
-            if offer.key.startswith(("odd exchange", "finite field")):
-                self.doubt("dh_bits", offer)
+        for version in UP_TO_TLS12:
+            if visit.accepts(version):
+                for fact, offer in visit.untold_exchanges(version):
+                    self.doubt(fact, offer)
         if offer_open := self._open_old_version():
             self.doubt("groups", offer_open)
             self.doubt("dh_bits", offer_open)

@@ -97,7 +97,7 @@ class Questions:
         """
         groups = tuple(group for group in groups if group not in beside)
         offered = suites.ephemeral_ec(version)
-        mark = " ".join(f"{group:x}" for group in groups)
+        mark = " ".join(f"{group:x}" for group in groups) + "".join(f" +{group:x}" for group in beside)
         hello = Hello(h.NUMBERS[version], offered, groups + beside, self.name)
         return self._raw(f"curves {version} {mark}", Kind.LIST, hello, beside)
 

@@ -389,10 +389,34 @@ class Visit:
         self._note(both, version)
         reply = yield both
         if reply.whole:
-            del self.needed[both.key]
-            dh = reply.dh_bits is not None
-            alone = self.ask.curves(version, h.WEAK_CURVES) if dh else self.ask.finite_field(version)
-            yield from self._noted(alone, version)
+            yield from self._other_odd(both, version, reply)
+
+    def _other_odd(self, both: Offer, version: str, reply: Reply) -> Strand:
+        del self.needed[both.key]
+        dh = reply.dh_bits is not None
+        alone = self.ask.curves(version, h.WEAK_CURVES) if dh else self.ask.finite_field(version)
+        yield from self._noted(alone, version)
+
+    def untold_exchanges(self, version: str) -> Iterator[tuple[str, Offer]]:
+        """Of `groups` and `dh_bits`, what is not known of `version`, with the question that was to tell."""
+        both, field = self.ask.odd_exchange(version), self.ask.finite_field(version)
+        beside = self._beside(version)
+        curves = self.ask.curves(version, h.WEAK_CURVES, beside)
+        seen = [entry.reply for entry in self.evidence.good if entry.reply.version == h.NUMBERS[version]]
+        weak = any(reply.group in h.WEAK_CURVES for reply in seen)
+        plain_too = not beside or self.evidence.of(both)
+        if version != "SSLv3" and not weak:
+            if (
+                plain_too
+                and not self.refuses(both)
+                and not self.refuses(self.ask.curves(version, h.WEAK_CURVES))
+            ):
+                yield "groups", both
+            if beside and not self.refuses(curves):
+                yield "groups", curves
+        dh_told = any(reply.dh_bits for reply in seen) or self.refuses(both) or self.refuses(field)
+        if plain_too and not dh_told:
+            yield "dh_bits", both if self.evidence.of(both) else field
 
     def _noted(self, offer: Offer, version: str) -> Strand:
         self._note(offer, version)
@@ -456,6 +480,11 @@ class Visit:
             yield from self._after_late_acceptance(offer)
 
     def _after_late_acceptance(self, offer: Offer) -> Strand:
+        for version in self._accepted_old():
+            reply = self.evidence.accepted(offer)
+            if reply and offer == self.ask.odd_exchange(version):
+                yield from self._other_odd(offer, version, reply)
+                return
         for version, last in list(self.last_suites.items()):
             if last == offer:
                 del self.needed[offer.key]

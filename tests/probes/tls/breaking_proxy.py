@@ -3,7 +3,7 @@
 Run as a program: reads a JSON list of cases on standard input, opens a port for each, prints the ports as
 JSON, and serves until standard input closes. What it does not break it relays to the case's backend, or,
 where the case says `replay`, answers with what the backend answered to the same hello before: thousands of
-connections then cost the backend a few dozen.
+connections then cost the backend a few dozen. The argument is the address to listen on.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     cases = [Case(spec) for spec in json.loads(sys.stdin.readline())]
     servers = [
-        await loop.create_server(lambda case=case: Near(case), "127.0.0.1", 0, backlog=64) for case in cases
+        await loop.create_server(lambda case=case: Near(case), sys.argv[1], 0, backlog=64) for case in cases
     ]
     print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
