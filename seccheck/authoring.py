@@ -26,9 +26,9 @@ from seccheck.criteria import (
     read_criteria,
 )
 from seccheck.errors import InputError, Problem
-from seccheck.expect import Evidence, Failure
 from seccheck.finding import Finding
 from seccheck.hosts import DIRECT_TLS, STARTTLS
+from seccheck.judgement import Evidence, Failure
 from seccheck.model import Model, Reason, Text, Verdict
 from seccheck.probes import load_probes
 from seccheck.reference import load_reference

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 from seccheck.criteria import CriteriaSet
-from seccheck.expect import Evidence
+from seccheck.judgement import Evidence
 from seccheck.model import Record, Verdict, as_dict
 from seccheck.registry import Registry, system_facts
 from seccheck.system import Evidence as Entry

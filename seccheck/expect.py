@@ -13,68 +13,30 @@ weak suite seen is a fail whatever else was lost, and a pass needs everything it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from seccheck import facttypes
-from seccheck.model import Reason, Record, Verdict, all_of, any_of, moment, negation
-from seccheck.reference import Papers, Product, Reference, settle
+from seccheck.judgement import Evidence, Judgement, negated
+from seccheck.model import Reason, Verdict, all_of, any_of, moment, negation
+from seccheck.operators import (
+    FAIL,
+    INCONCLUSIVE,
+    ON_TIMES,
+    ON_VALUES,
+    OPERATORS,
+    PASS,
+    PREFIX,
+    known,
+    look_up,
+    row_of,
+    rule_version,
+    text_of,
+)
 
-PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
-MAX_ROWS = 12
-"""Evidence rows kept with a finding, failing ones first; the number left out is said."""
-_MAX_TEXT = 400
 _MAX_DEPTH = 12
-
-
-class Row(Record):
-    """One line of evidence: which fact was held against what, and what was seen."""
-
-    fact: str
-    operator: str
-    expected: str
-    observed: str
-    verdict: Verdict
-
-
-class Judgement(Record):
-    """What an expectation came to. `reason` is set when it is inconclusive."""
-
-    verdict: Verdict
-    reason: Reason | None = None
-    rows: tuple[Row, ...] = ()
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A look that told nothing: stands in the evidence where a probe's facts would."""
-
-    reason: Reason
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What an expectation is held against: facts by root (`tls`, `target`, …), and when they were seen."""
-
-    facts: Mapping[str, Mapping[str, Any] | Failure]
-    recorded: datetime
-    """When the facts were seen; judging never reads the clock."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    reference: Reference | None = None
-    papers: Papers | None = None
-    """Package lists and VEX statements that may settle what a banner leaves open."""
-
-    def with_item(self, item: Any, label: str) -> Evidence:
-        """The same evidence with `item` bound to one record of a list, called `label` in the rows."""
-        return replace(self, facts={**self.facts, "item": {"": item, "label": label}})
-
 
 Expectation = Callable[[Evidence], Judgement]
 Schema = Mapping[str, Any]
@@ -88,197 +50,6 @@ class Fault:
     path: tuple[str | int, ...]
     message: str
     hint: str = ""
-
-
-# ---------------------------------------------------------------------------------------------- looking up
-
-
-@dataclass(frozen=True)
-class _Value:
-    """A fact with what is in doubt about it: single members, or (`open`) anything."""
-
-    value: Any
-    label: str
-    members: Mapping[str, Reason] = field(default_factory=dict)
-    open: Reason | None = None
-
-
-def _look_up(evidence: Evidence, path: tuple[str, ...]) -> _Value:
-    root, *keys = path
-    source = evidence.facts.get(root)
-    if root == "item" and isinstance(source, Mapping):
-        return _Value(_descend(source[""], keys), ".".join((source["label"], *keys)))
-    label = ".".join(path)
-    if source is None:
-        return _Value(None, label, open=Reason.NOT_PROBED)
-    if isinstance(source, Failure):
-        return _Value(None, label, open=source.reason)
-    value = _descend(source, keys)
-    members: dict[str, Reason] = {}
-    doubt: Reason | None = None
-    for entry in source.get("undecided", ()):
-        if entry["fact"] in {keys[0] if keys else "", ".".join(keys)}:
-            if entry.get("member") is None:
-                doubt = doubt or Reason(entry["reason"])
-            else:
-                members[entry["member"]] = Reason(entry["reason"])
-    if value is None:
-        doubt = doubt or next(iter(members.values()), Reason.NOT_PROBED)
-    return _Value(value, label, members, doubt)
-
-
-def _descend(value: Any, keys: Iterable[str]) -> Any:
-    for key in keys:
-        if key == "first" and isinstance(value, list | tuple):
-            value = value[0] if value else None
-        elif isinstance(value, Mapping):
-            value = value.get(key)
-        else:
-            return None
-    return value
-
-
-def _text(value: Any) -> str:
-    """A value as a reader sees it: lists joined, booleans lower-case, bounded."""
-    if value is None:
-        return "?"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        text = ", ".join(_text(part) for part in value) or "–"
-    elif isinstance(value, Mapping):
-        text = " ".join(str(value.get(key)) for key in ("raw", "name", "version") if value.get(key)) or str(
-            dict(value)
-        )
-    else:
-        text = str(value)
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}… ({len(text)})"
-
-
-# ------------------------------------------------------------------------------------------------ operators
-
-_Outcome = tuple[Verdict, Reason | None]
-
-
-def _known(holds: bool) -> _Outcome:
-    return (PASS, None) if holds else (FAIL, None)
-
-
-def _scalar(test: Callable[[Any, Any], bool]) -> Callable[[_Value, Any], _Outcome]:
-    def judge(fact: _Value, operand: Any) -> _Outcome:
-        if fact.value is None or fact.open:
-            return INCONCLUSIVE, fact.open or Reason.NOT_PROBED
-        return _known(test(fact.value, operand))
-
-    return judge
-
-
-def _over_members(
-    bad: Callable[[Any, Any], bool],
-) -> Callable[[_Value, Any], _Outcome]:
-    """A list operator that one bad member breaks: a fail by what was seen, a pass only without doubt."""
-
-    def judge(fact: _Value, operand: Any) -> _Outcome:
-        if any(bad(member, operand) for member in fact.value or ()):
-            return FAIL, None
-        doubtful = next(
-            (reason for member, reason in fact.members.items() if bad(_like(member, operand), operand)), None
-        )
-        if doubtful or fact.open or fact.value is None:
-            return INCONCLUSIVE, doubtful or fact.open or Reason.NOT_PROBED
-        return PASS, None
-
-    return judge
-
-
-def _like(member: str, operand: Any) -> Any:
-    """A doubtful member (always text) in the type of the operand's members."""
-    sample = next(iter(operand), "") if isinstance(operand, list | tuple) else operand
-    return (
-        int(member)
-        if isinstance(sample, int) and not isinstance(sample, bool) and member.isdigit()
-        else member
-    )
-
-
-def _contains(fact: _Value, operand: Any) -> _Outcome:
-    if operand in (fact.value or ()):
-        return PASS, None
-    doubtful = fact.members.get(str(operand)) or fact.open
-    return (INCONCLUSIVE, doubtful) if doubtful else (FAIL, None)
-
-
-def _empty(fact: _Value, operand: Any) -> _Outcome:
-    if fact.value:
-        return _known(not operand)
-    doubtful = fact.open or next(iter(fact.members.values()), None)
-    return (INCONCLUSIVE, doubtful) if doubtful else _known(bool(operand))
-
-
-_SCALARS: dict[str, Callable[[Any, Any], bool]] = {
-    "equals": lambda value, operand: bool(value == operand),
-    "in": lambda value, operand: value in operand,
-    "at_least": lambda value, operand: bool(value >= operand),
-    "at_most": lambda value, operand: bool(value <= operand),
-    "matches": lambda value, operand: bool(re.fullmatch(operand, value)),
-}
-_OPERATORS: dict[str, Callable[[_Value, Any], _Outcome]] = {
-    **{name: _scalar(test) for name, test in _SCALARS.items()},
-    "subset_of": _over_members(lambda member, allowed: member not in allowed),
-    "disjoint_from": _over_members(lambda member, forbidden: member in forbidden),
-    "contains": _contains,
-    "empty": _empty,
-}
-_QUESTIONS: dict[str, Literal["supported", "exploited", "newest"]] = {
-    "supported": "supported",
-    "free_of_known_exploited": "exploited",
-    "newest_within_days": "newest",
-}
-_TIMES: dict[str, Callable[[datetime, datetime], bool]] = {
-    "after": lambda when, recorded: when > recorded,
-    "before": lambda when, recorded: when < recorded,
-}
-OPERATORS = (*_OPERATORS, *_TIMES, *facttypes.VERSION_OPERATORS)
-"""Every operator an expectation may use."""
-_PREFIX = {
-    "equals": "", "in": "one of: ", "at_least": "≥ ", "at_most": "≤ ", "matches": "matches ",
-    "subset_of": "only: ", "disjoint_from": "none of: ", "contains": "includes ",
-    "after": "after ", "before": "before ",
-}  # fmt: skip
-
-
-def _rule_version(operator: str, operand: Any, fact: _Value, evidence: Evidence) -> Judgement:
-    """Judge a product by the reference data named in the run."""
-    if fact.value is None or fact.open:
-        reason = fact.open or Reason.NOT_PROBED
-        return Judgement(verdict=INCONCLUSIVE, reason=reason, rows=(_row(fact, operator, "", INCONCLUSIVE),))
-    if evidence.reference is None:
-        return Judgement(verdict=INCONCLUSIVE, reason=Reason.NO_DATA)
-    product = msgspec.convert(fact.value, Product)
-    days = operand if operator == "newest_within_days" else 0
-    papers = evidence.papers or Papers()
-    ruling = settle(_QUESTIONS[operator], product, papers, evidence.reference, evidence.recorded, days)
-    row = Row(
-        fact=fact.label,
-        operator=operator,
-        expected=ruling.expected,
-        observed=ruling.observed,
-        verdict=ruling.verdict,
-    )
-    return Judgement(verdict=ruling.verdict, reason=ruling.reason, rows=(row,))
-
-
-def _row(fact: _Value, operator: str, expected: str, verdict: Verdict) -> Row:
-    observed = _text(fact.value) if fact.value is not None else "?"
-    doubts = [f"{member}: {reason}" for member, reason in fact.members.items()]
-    if fact.open:
-        doubts.append(fact.open.value)
-    if verdict is INCONCLUSIVE and doubts:
-        observed = f"{observed} ({'; '.join(doubts[:8])})"
-    return Row(fact=fact.label, operator=operator, expected=expected, observed=observed, verdict=verdict)
-
-
-# ------------------------------------------------------------------------------------------------- compiling
 
 
 @dataclass
@@ -415,10 +186,10 @@ class Compiler:
         if complaint := facttypes.mismatch(operator, fact_type, sample):
             return self._fault(place, *complaint)
         if operator in facttypes.VERSION_OPERATORS:
-            return lambda evidence: _rule_version(
-                operator, resolve(evidence), _look_up(evidence, keys), evidence
+            return lambda evidence: rule_version(
+                operator, resolve(evidence), look_up(evidence, keys), evidence
             )
-        if operator in _TIMES:
+        if operator in ON_TIMES:
             return _time_comparison(operator, keys)
         return _compare(operator, keys, resolve)
 
@@ -442,7 +213,7 @@ class Compiler:
             if parsed is None:
                 return None
             keys = parsed[0]
-            return lambda evidence: _look_up(evidence, keys).value
+            return lambda evidence: look_up(evidence, keys).value
         if isinstance(operand, dict):
             self._fault(path, "a value, {parameter: NAME} or {fact: PATH}")
             return None
@@ -455,20 +226,10 @@ class Compiler:
         return operand
 
 
-def _negated(row: Row) -> Row:
-    return Row(
-        fact=row.fact,
-        operator=f"not {row.operator}",
-        expected=f"not {row.expected}",
-        observed=row.observed,
-        verdict=negation(row.verdict),
-    )
-
-
 def _not(inner: Expectation) -> Expectation:
     def judge(evidence: Evidence) -> Judgement:
         judged = inner(evidence)
-        rows = tuple(_negated(row) for row in judged.rows)
+        rows = tuple(negated(row) for row in judged.rows)
         return Judgement(verdict=negation(judged.verdict), reason=judged.reason, rows=rows)
 
     return judge
@@ -502,33 +263,33 @@ def _reason(verdict: Verdict, judged: Iterable[Judgement]) -> Reason | None:
 
 
 def _compare(operator: str, keys: tuple[str, ...], resolve: Callable[[Evidence], Any]) -> Expectation:
-    judge_value = _OPERATORS[operator]
+    judge_value = ON_VALUES[operator]
 
     def judge(evidence: Evidence) -> Judgement:
-        fact, operand = _look_up(evidence, keys), resolve(evidence)
+        fact, operand = look_up(evidence, keys), resolve(evidence)
         verdict, reason = (
             judge_value(fact, operand) if operand is not None else (INCONCLUSIVE, Reason.NOT_PROBED)
         )
         expected = (
             ("empty" if operand else "not empty")
             if operator == "empty"
-            else f"{_PREFIX[operator]}{_text(operand)}"
+            else f"{PREFIX[operator]}{text_of(operand)}"
         )
-        return Judgement(verdict=verdict, reason=reason, rows=(_row(fact, operator, expected, verdict),))
+        return Judgement(verdict=verdict, reason=reason, rows=(row_of(fact, operator, expected, verdict),))
 
     return judge
 
 
 def _time_comparison(operator: str, keys: tuple[str, ...]) -> Expectation:
-    holds = _TIMES[operator]
+    holds = ON_TIMES[operator]
 
     def judge(evidence: Evidence) -> Judgement:
-        fact = _look_up(evidence, keys)
-        expected = f"{_PREFIX[operator]}{evidence.recorded:%Y-%m-%d %H:%M}Z"
+        fact = look_up(evidence, keys)
+        expected = f"{PREFIX[operator]}{evidence.recorded:%Y-%m-%d %H:%M}Z"
         unknown = fact.value is None or fact.open
         outcome = (INCONCLUSIVE, fact.open or Reason.NOT_PROBED)
-        verdict, reason = outcome if unknown else _known(holds(moment(fact.value), evidence.recorded))
-        return Judgement(verdict=verdict, reason=reason, rows=(_row(fact, operator, expected, verdict),))
+        verdict, reason = outcome if unknown else known(holds(moment(fact.value), evidence.recorded))
+        return Judgement(verdict=verdict, reason=reason, rows=(row_of(fact, operator, expected, verdict),))
 
     return judge
 
@@ -553,29 +314,22 @@ def _quantifier(
         return judged
 
     def judge(evidence: Evidence) -> Judgement:
-        fact = _look_up(evidence, keys)
+        fact = look_up(evidence, keys)
         items = enumerate(fact.value or ())
         each = (judge_item(evidence.with_item(item, f"{fact.label}[{index}]")) for index, item in items)
         judged = [one for one in each if one is not None]
         doubt = fact.open or next(iter(fact.members.values()), None)
         if doubt:
             judged.append(
-                Judgement(verdict=INCONCLUSIVE, reason=doubt, rows=(_row(fact, kind, "", INCONCLUSIVE),))
+                Judgement(verdict=INCONCLUSIVE, reason=doubt, rows=(row_of(fact, kind, "", INCONCLUSIVE),))
             )
         elif not judged:
             reason = if_none_reason if if_none is INCONCLUSIVE else None
-            return Judgement(verdict=if_none, reason=reason, rows=(_row(fact, kind, "", if_none),))
+            return Judgement(verdict=if_none, reason=reason, rows=(row_of(fact, kind, "", if_none),))
         verdict = (all_of if kind == "each" else any_of)(one.verdict for one in judged)
         rows = [row for one in judged for row in one.rows]
         if kind == "none":
-            verdict, rows = negation(verdict), [_negated(row) for row in rows]
+            verdict, rows = negation(verdict), [negated(row) for row in rows]
         return Judgement(verdict=verdict, reason=_reason(verdict, judged), rows=tuple(rows))
 
     return judge
-
-
-def trim(rows: tuple[Row, ...], limit: int = MAX_ROWS) -> tuple[tuple[Row, ...], int]:
-    """At most `limit` rows, the failing first, then the inconclusive; and how many were left out."""
-    order = {FAIL: 0, INCONCLUSIVE: 1}
-    ranked = sorted(rows, key=lambda row: order.get(row.verdict, 2))
-    return tuple(ranked[:limit]), max(0, len(ranked) - limit)

@@ -11,8 +11,8 @@ import msgspec
 
 from seccheck.criteria import Criterion
 from seccheck.documents import problem
-from seccheck.expect import Evidence, Failure, Judgement, Row, trim
 from seccheck.journal import Line
+from seccheck.judgement import Evidence, Failure, Judgement, Row, trim
 from seccheck.model import Reason, Record, Status, Verdict, all_of, digest
 from seccheck.plan import Jobs, Look, Question
 from seccheck.reference import Papers, Reference

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from seccheck.criteria import CriteriaSet, Criterion, make_params
-from seccheck.expect import Evidence, Failure
+from seccheck.judgement import Evidence, Failure
 from seccheck.model import Reason, Record, Verdict, as_dict, digest, timestamp
 from seccheck.probes import Endpoint, Params, Probe, covers, merge_params
 from seccheck.registry import (
@@ -47,20 +47,53 @@ class Job(Record):
     """Its wall-clock deadline."""
 
 
-class Plan(Record):
+@dataclass(frozen=True)
+class Plan:
     """All the looking of one run, with the addresses it was planned for."""
 
-    schema: Literal["seccheck.plan/1"] = FORMAT
     made: str
     """When it was made: the moment that decides what counts and what is in grace."""
     zone: str
-    names: tuple[Resolution, ...]
-    jobs: tuple[Job, ...]
+    zones: tuple[str, ...]
+    """Where it is looked from: `zone`, and the zones whose workers take part."""
+    names: Collection[Resolution]
+    jobs: Collection[Job]
 
-    @property
-    def digest(self) -> str:
-        """Digest of the plan; the journal's first line carries it."""
-        return digest(self)
+    def document(self) -> Iterator[bytes]:
+        """The plan as JSON in pieces: its head first, a name and a job a line."""
+        head = PlanHead(made=self.made, zone=self.zone, zones=self.zones)
+        yield msgspec.json.encode(head)[:-1] + b',"names":'
+        yield from listed(map(canonical, self.names))
+        yield b',"jobs":'
+        yield from listed(map(canonical, self.jobs))
+        yield b"}\n"
+
+
+class PlanHead(Record):
+    """The first line of a plan."""
+
+    schema: Literal["seccheck.plan/1"] = FORMAT
+    made: str
+    zone: str
+    zones: tuple[str, ...]
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in a file, its jobs read as they are needed. Raises `JournalError` when it is damaged."""
+    try:
+        with path.open("rb") as file:
+            head = msgspec.json.decode(file.readline().partition(b',"names":[')[0] + b"}", type=PlanHead)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise JournalError(
+            f"{path}: damaged: {error}", next_step="restore the run folder from a copy"
+        ) from None
+    return Plan(
+        made=head.made,
+        zone=head.zone,
+        zones=head.zones,
+        names=Lines(path, "names", msgspec.json.Decoder(Resolution).decode),
+        jobs=Lines(path, "jobs", msgspec.json.Decoder(Job).decode),
+    )
 
 
 Want = tuple[str, Endpoint, Params]

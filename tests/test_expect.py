@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seccheck.expect import Compiler, Evidence, Failure, trim
+from seccheck.expect import Compiler
+from seccheck.judgement import Evidence, Failure, trim
 from seccheck.model import Reason, Record, Verdict
 from seccheck.probes import Facts
 

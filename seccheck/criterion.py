@@ -1,0 +1,246 @@
+"""A criterion and a set of them: as people write them, and compiled, ready to judge with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field
+
+from seccheck.errors import InputError
+from seccheck.expect import Expectation
+from seccheck.model import Model, Reason, Record, Text, digest
+
+LEVELS = (1, 2, 3, 4, 5)
+Severity = Literal["critical", "high", "medium", "low"]
+
+
+class DocumentFacts(Record):
+    """What an evidence document says, once it is found valid: the root `evidence` of a document criterion."""
+
+    states: Literal["met", "not-met"]
+
+
+class Basis(Model):
+    """Where a criterion comes from, and how binding that is. `source` is a key of sources.yaml."""
+
+    kind: Literal["binding", "by-analogy", "interpretation", "project-choice"]
+    source: str
+    clause: str = ""
+    note: Text | str = ""
+
+
+class Remedy(Text):
+    """How to mend: a sentence in both languages, then concrete settings by product."""
+
+    model_config = {"extra": "allow"}
+    __pydantic_extra__: dict[str, str]
+
+
+class Example(Model):
+    """A case that the criterion decides: facts given, verdict expected. Run as a test."""
+
+    given: dict[str, dict[str, Any]]
+    then: Literal["pass", "fail", "inconclusive", "not-applicable"]
+    reason: Reason | None = Field(default=None, strict=False)
+
+
+class Requires(Model):
+    """What a look needs to mean anything."""
+
+    vantage: str
+
+
+class FromParameter(Model):
+    """A value that is a parameter, so that a set can set it."""
+
+    parameter: str
+
+
+class CriterionText(Model):
+    """A criterion as it is written."""
+
+    id: str = Field(pattern=r"[A-Z][A-Z0-9]*-[0-9]{2,3}")
+    statement: Text
+    rationale: Text
+    remedy: Remedy
+    basis: list[Basis] = Field(min_length=1)
+    comparable: list[str] = []
+    severity: Severity
+    from_level: int = Field(ge=1, le=5)
+    requires: Requires | None = None
+    parameters: dict[str, Any] = {}
+    applies_if: dict[str, Any] | None = None
+    collect: dict[str, dict[str, Any]] = {}
+    expect: dict[str, Any]
+    evidence_months: dict[int, int] | FromParameter | int | None = None
+    note: Text | str | None = None
+    examples: list[Example]
+
+
+class CriteriaFile(Model):
+    """A file of the catalogue."""
+
+    seccheck: Literal["criteria/1"]
+    criteria: list[CriterionText]
+
+
+class SetEntry(Model):
+    """One line of a set: criteria selected (`use`) or left out (`drop`), by id or glob."""
+
+    use: str = ""
+    drop: str = ""
+    reason: str | Text = ""
+    weight: Literal["counted", "advised"] | None = None
+    parameters: dict[str, Any] = {}
+    effective_from: date | None = None
+    grace_until: date | None = None
+
+
+class SetFile(Model):
+    """A criteria set as it is written."""
+
+    seccheck: Literal["set/1"]
+    id: str = Field(pattern=r"[a-z0-9][a-z0-9._-]*")
+    version: str
+    name: Text
+    note: Text | None = None
+    basis: list[Basis] = []
+    extends: str = ""
+    catalogue: list[str] = []
+    criteria: list[str | SetEntry]
+
+
+def by_level(value: Any) -> dict[int, Any]:
+    """A parameter's value at each level: a map gives the entry of the highest level at or below it."""
+    if not (isinstance(value, dict) and value and all(isinstance(key, int) for key in value)):
+        return dict.fromkeys(LEVELS, value)
+    return {level: value[max([at for at in value if at <= level] or [min(value)])] for level in LEVELS}
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One testable requirement, compiled, with the weight and parameters that its set gives it."""
+
+    text: CriterionText
+    parameters: Mapping[str, Mapping[int, Any]]
+    applies: Expectation | None
+    judge: Expectation
+    subject: Literal["system", "target", "address", "domain"]
+    weight: Literal["counted", "advised"] = "counted"
+    effective_from: date | None = None
+    grace_until: date | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id, such as TLS-03."""
+        return self.text.id
+
+    @property
+    def group(self) -> str:
+        """The group its id begins with."""
+        return self.text.id.partition("-")[0]
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """The probes it needs; `evidence` stands for a document."""
+        return tuple(self.text.collect)
+
+    @property
+    def needs_document(self) -> bool:
+        """Whether only a document can answer it."""
+        return "evidence" in self.text.collect
+
+    def counts_on(self, day: date) -> bool:
+        """Whether it enters status, tally and gate on `day`: counted, in effect, and past its grace."""
+        started = self.effective_from is None or day >= self.effective_from
+        return self.weight == "counted" and started and (self.grace_until is None or day > self.grace_until)
+
+    def at_level(self, level: int) -> dict[str, Any]:
+        """Its parameters for a system of `level`."""
+        return {name: values[level] for name, values in self.parameters.items()}
+
+    def statement(self, language: str, level: int | None = None) -> str:
+        """The statement with the values of its parameters in place, at `level` or for all levels."""
+        text = self.text.statement.in_language(language)
+        for name, values in self.parameters.items():
+            shown = [values[level]] if level else list(dict.fromkeys(str(value) for value in values.values()))
+            text = text.replace(f"{{{name}}}", "/".join(str(value) for value in shown))
+        return text
+
+    def months(self, level: int) -> int | None:
+        """How long a document may decide it for a system of `level`, in months; None: no document may."""
+        match self.text.evidence_months:
+            case None:
+                return None
+            case FromParameter(parameter=name):
+                months: int = self.parameters[name][level]
+                return months
+            case months_by_level:
+                return by_level(months_by_level)[level]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class CriteriaSet:
+    """A named, versioned selection of criteria, ready to judge with."""
+
+    id: str
+    version: str
+    name: Text
+    profile: str
+    criteria: tuple[Criterion, ...]
+    sources: Mapping[str, Any]
+    note: Text | None = None
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    of: int = 0
+    """How many criteria the set has in this profile, before `--select`."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest over everything that bears on a verdict or its explanation."""
+        return digest(self.as_data())
+
+    def by_id(self, criterion: str) -> Criterion:
+        """The criterion with this id; raises `InputError` with a did-you-mean."""
+        for one in self.criteria:
+            if one.id == criterion:
+                return one
+        near = get_close_matches(criterion, [one.id for one in self.criteria], 1)
+        raise InputError.at(
+            self.id,
+            f"expected a criterion of this set, found {criterion!r}",
+            hint=f"did you mean {near[0]}?" if near else "`seccheck criteria list` shows them",
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """The set as plain data: what the run folder keeps, and `criteria_from_data` reads back."""
+        return {
+            "set": {
+                "id": self.id,
+                "version": self.version,
+                "name": self.name.model_dump(),
+                "note": self.note.model_dump() if self.note else None,
+                "dropped": dict(self.dropped),
+                "of": self.of,
+            },
+            "profile": self.profile,
+            "criteria": [
+                {
+                    **one.text.model_dump(mode="json", exclude_none=True),
+                    "group": one.group,
+                    "parameters": {
+                        name: {str(at): value for at, value in values.items()}
+                        for name, values in one.parameters.items()
+                    },
+                    "weight": one.weight,
+                    "effective_from": one.effective_from.isoformat() if one.effective_from else None,
+                    "grace_until": one.grace_until.isoformat() if one.grace_until else None,
+                }
+                for one in self.criteria
+            ],
+            "sources": dict(self.sources),
+        }
