@@ -67,7 +67,7 @@ def commands(listing: Listing, found: Open) -> Iterator[str]:
             more = _more(listing, found.counts[kind] - told[kind])
             yield command(kind, more, {"title": "seccheck"})
         elif told[kind] < SHOWN:
-            place = {"file": listing.file, "line": str(max(entry.declared.line, 1))}
+            place = {} if listing.ad_hoc else {"file": listing.file, "line": str(listing.line(entry))}
             yield command(kind, listing.message(entry), {**place, "title": listing.title_of(entry)})
         told[kind] += 1
 

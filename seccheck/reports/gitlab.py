@@ -41,7 +41,7 @@ def _issue(listing: Listing, entry: Entry) -> dict[str, Any]:
         "check_name": finding.criterion,
         "fingerprint": entry.fingerprint,
         "severity": SEVERITY.get(finding.severity, "major") if failed else "info",
-        "location": {"path": listing.file, "lines": {"begin": max(entry.declared.line, 1)}},
+        "location": {"path": listing.file, "lines": {"begin": listing.line(entry)}},
     }
 
 

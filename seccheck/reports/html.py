@@ -75,18 +75,22 @@ class _Writer:
 
     def __call__(self, job: Job) -> None:
         if not isinstance(job, list):
-            self._put(job())
+            page = job()
+            with self._path(page).open(
+                "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+            ) as file:
+                file.writelines(self.site.stream(page))
             return
         reader = self.site.overview.run.reader()
         try:
             for row in job:
-                self._put(self.systems.page(row, reader))
+                page = self.systems.page(row, reader)
+                self._path(page).write_bytes(self.site.render(page).encode("utf-8", "backslashreplace"))
         finally:
             reader.close()
 
-    def _put(self, page: Page) -> None:
-        text = self.site.render(page)
-        (self.folder / self.site.path(page.key)).write_bytes(text.encode("utf-8", "backslashreplace"))
+    def _path(self, page: Page) -> Path:
+        return self.folder / self.site.path(page.key)
 
 
 Job = Callable[[], Page] | list[Row]

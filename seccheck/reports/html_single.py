@@ -26,7 +26,7 @@ def write(run: RunFolder, out: Path, options: Options) -> None:
     with out.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         file.write(before)
         for page in _in_order(site, pages):
-            file.write(site.render(page, "section.html"))
+            file.writelines(site.stream(page, "section.html"))
         file.write(after)
 
 

@@ -67,7 +67,7 @@ def _case(listing: Listing, entry: Entry) -> ET.Element:
         classname=f"{entry.system.unit}.{entry.system.id}",
         name=f"{entry.finding.criterion} {listing.statement(entry)}{place}",
         file=listing.file,
-        line=str(max(entry.declared.line, 1)),
+        line=str(listing.line(entry)),
     )
     if (kind := _kind(entry)) is None:
         return case

@@ -77,11 +77,19 @@ class Listing:
         self.criteria = {one.id: one for one in run.criteria.criteria}
         self._declared = {one.id: one for one in run.registry.systems}
 
-    @property
+    @cached_property
+    def ad_hoc(self) -> bool:
+        """Whether there is no registry file, because a gate was given its targets on the command line."""
+        return self.run.registry.file.startswith("--")
+
+    @cached_property
     def file(self) -> str:
         """The registry file as a relative reference (RFC 3986), for formats that point into a repository."""
-        name = self.run.registry.file
-        return AD_HOC if name.startswith("--") else quote(name.removeprefix("./"))
+        return AD_HOC if self.ad_hoc else quote(self.run.registry.file.removeprefix("./"))
+
+    def line(self, entry: Entry) -> int:
+        """The line of the system in the registry file, from 1."""
+        return 1 if self.ad_hoc else max(entry.declared.line, 1)
 
     @cached_property
     def title(self) -> str:

@@ -125,7 +125,7 @@ def _location(listing: Listing, entry: Entry) -> dict[str, Any]:
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": listing.file},
-            "region": {"startLine": max(entry.declared.line, 1)},
+            "region": {"startLine": listing.line(entry)},
         },
         "logicalLocations": [
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -145,6 +146,14 @@ class Site:
         return self.environment.get_template(template).render(
             page=page, links=self.links(page.key), **page.data
         )
+
+    def stream(self, page: Page, template: str = "base.html") -> Iterator[str]:
+        """The whole page in pieces: long lists are never held as one text."""
+        pieces = self.environment.get_template(template).stream(
+            page=page, links=self.links(page.key), **page.data
+        )
+        pieces.enable_buffering(500)
+        return iter(pieces)
 
     # ------------------------------------------------------------------------------------------ names
 
