@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from seccheck.errors import InputError
-from seccheck.permission import Scope
+from seccheck.permission import Scope, parse_address
 from seccheck.registry import Registry, load_registry
 from seccheck.resolution import Resolution
 from seccheck.resolve import resolve
@@ -47,7 +47,7 @@ def registry_for(
         sorted({one.host for one in draft.systems[0].targets if not one.literal_address}), Scope()
     )
     addresses = sorted({address for one in draft.systems[0].targets for address in _addresses(one, names)})
-    public = [address for address in addresses if ip_address(address).is_global]
+    public = [address for address in addresses if parse_address(address).is_global]
     if public and not reference:
         raise InputError.at(
             "--target",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from seccheck.model import Record
@@ -44,18 +44,37 @@ class Comparison(Record):
 
 
 def compare(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> Comparison:
-    """Compare the systems of two results documents."""
-    before, after = ({system["id"]: system for system in systems} for systems in (old, new))
+    """Compare the systems of two results documents, both in order of id, as they are written.
+
+    One system of each is held at a time.
+    """
     systems: list[SystemChange] = []
     findings: list[FindingChange] = []
-    for name in sorted({*before, *after}):
-        was, is_ = before.get(name), after.get(name)
+    for was, is_ in _pairs(iter(old), iter(new)):
+        name = (was or is_ or {})["id"]
         status = (was["status"] if was else None, is_["status"] if is_ else None)
         if change := _change(*status, _STATUS):
             systems.append(SystemChange(system=name, change=change, before=status[0], after=status[1]))
         if was and is_:
             findings += _findings(name, was["findings"], is_["findings"])
     return Comparison(systems=tuple(systems), findings=tuple(findings))
+
+
+def _pairs(
+    old: Iterator[Mapping[str, Any]], new: Iterator[Mapping[str, Any]]
+) -> Iterator[tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]]:
+    """The same system of both runs, or one that only one of them has."""
+    was, is_ = next(old, None), next(new, None)
+    while was or is_:
+        if is_ is None or (was and was["id"] < is_["id"]):
+            yield was, None
+            was = next(old, None)
+        elif was is None or is_["id"] < was["id"]:
+            yield None, is_
+            is_ = next(new, None)
+        else:
+            yield was, is_
+            was, is_ = next(old, None), next(new, None)
 
 
 def _findings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from seccheck.errors import InputError, Problem
 from seccheck.model import Model
-from seccheck.yamlfile import read_yaml, validate
+from seccheck.yamlfile import did_you_mean, read_yaml, validate
 
 LONGEST = timedelta(days=366)
 """No exemption outlives a year: it must be asked for, and approved, again."""
@@ -62,7 +63,7 @@ def load_waivers(path: Path) -> tuple[Waiver, ...]:
         problems.append(Problem(document.name, document.line(place), f"waivers[{index}].{key}", message))
 
     for index, waiver in enumerate(parsed.waivers):
-        if waiver.requested_by.strip().casefold() == waiver.approved_by.strip().casefold():
+        if _person(waiver.requested_by) == _person(waiver.approved_by):
             problem(index, "approved_by", "expected another person than requested_by")
         if waiver.until < waiver.since:
             problem(index, "until", f"expected a day on or after {waiver.since}")
@@ -71,6 +72,11 @@ def load_waivers(path: Path) -> tuple[Waiver, ...]:
     if problems:
         raise InputError(problems)
     return tuple(parsed.waivers)
+
+
+def _person(name: str) -> str:
+    """`name` however it is typed: case, spaces and composed accents make nobody another person."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def covering(
@@ -82,14 +88,25 @@ def covering(
 
 
 def remarks(
-    waivers: Iterable[Waiver], findings: Iterable[tuple[str, str, str | None]], day: date
+    waivers: Iterable[Waiver],
+    wanting: Iterable[tuple[str, str, str | None]],
+    day: date,
+    criteria: Sequence[str] = (),
 ) -> list[str]:
-    """What a reader must know of waivers that do nothing: expired, not yet valid, or matching nothing."""
-    known = list(findings)
+    """What a reader must know of waivers that do nothing: expired, not yet valid, or matching nothing.
+
+    `wanting` are the findings that are not met, as (criterion, system, target), whatever waiver covers them;
+    `criteria` are the ids that the run knows.
+    """
+    known = list(wanting)
     lines = []
     for waiver in waivers:
         name = f"waiver of {waiver.criterion} for {waiver.system}"
-        if not any(waiver.matches(*one) for one in known):
+        name += f", target {waiver.target}" if waiver.target else ""
+        if criteria and waiver.criterion not in criteria:
+            hint = did_you_mean(waiver.criterion, criteria)
+            lines.append(f"{name} names no criterion of this run{'; ' if hint else ''}{hint}")
+        elif not any(waiver.matches(*one) for one in known):
             lines.append(f"{name} matches nothing that was found wanting")
         elif waiver.state(day) == "expired":
             lines.append(f"{name} expired on {waiver.until}")

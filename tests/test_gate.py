@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from seccheck.errors import InputError
-from seccheck.gate import Case, Threshold, check_baseline, decide, load_threshold, truth_table
+from seccheck.gate import COLUMNS, Case, Threshold, check_baseline, decide, load_threshold, truth_table
 
 
 def case(verdict, **other):
@@ -32,7 +32,6 @@ def status(*cases, baseline=None, **threshold):
         (["pass", "fail"], 1),
         (["pass", "inconclusive"], 3),
         (["fail", "inconclusive"], 1),
-        (["waived"], 0),
         (["pass", "not-applicable"], 0),
         (["not-applicable"], 3),
         (["inconclusive"], 3),
@@ -91,12 +90,97 @@ def test_fail_on_new_needs_a_baseline():
     check_baseline(Threshold(fail_on=["new"]), baseline=True)
 
 
-def test_the_table_in_the_documentation_is_the_code():
-    rows = list(truth_table())
-    assert len(rows) == len(set(rows)) > 50
-    effects = {row[-1] for row in rows}
-    assert effects == {"block", "open", "warn", "pass"}
-    assert all(row[-1] == "pass" for row in rows if row[0] in {"pass", "waived"})
+@pytest.mark.parametrize(("observed", "expected"), [("fail", 0), ("inconclusive", 3)])
+def test_a_waiver_excuses_and_measures_nothing(observed, expected):
+    """What nobody could look at is not measured because somebody waived it."""
+    assert status(case("waived", observed=observed)) == expected
+    assert status(case("waived", observed=observed), case("pass", fingerprint="g")) == 0
+
+
+def test_what_is_told_comes_gravest_first_and_the_counts_add_up():
+    cases = [
+        case("inconclusive", criterion="B-1", fingerprint="1"),
+        case("fail", criterion="C-1", severity="low", fingerprint="2"),
+        case("fail", criterion="A-1", severity="critical", fingerprint="3"),
+        case("pass", fingerprint="4"),
+        case("fail", counted=False, fingerprint="5"),
+    ]
+    outcome = decide(cases, Threshold())
+    assert [(one.effect, one.case.criterion) for one in outcome.told] == [
+        ("block", "A-1"),
+        ("block", "C-1"),
+        ("open", "B-1"),
+    ]
+    assert sum(outcome.counts.values()) == len(cases)
+    assert outcome.measured == 3
+
+
+# ---------------------------------------------------------------------------------------- the truth table
+
+STATES = {"none": None, "new": {}, "regressed": {"f1": "pass"}, "improved": {"f1": "gone"}}
+
+
+def each(rows):
+    """Every single combination that a row of the table speaks of, with its effect."""
+    for row in rows:
+        for combination in itertools.product(*row.values):
+            yield dict(zip(COLUMNS, combination, strict=True)), row.effect
+
+
+def test_the_table_has_every_combination_exactly_once():
+    told = [tuple(combination.values()) for combination, _ in each(truth_table())]
+    assert len(told) == len(set(told))
+    assert set(told) == set(itertools.product(*COLUMNS.values()))
+
+
+def test_the_exit_status_follows_the_table():
+    for combination, effect in each(truth_table()):
+        outcome = gated(combination)
+        if outcome is not None:
+            assert outcome.status == {"block": 1, "open": 3}.get(effect, 0), combination
+            assert outcome.counts[effect] >= 1, combination
+
+
+def gated(combination):
+    """The outcome for one such finding, with a pass beside it so that something is measured."""
+    found, waiver, baseline = (combination[name] for name in ("found", "waiver", "baseline"))
+    waived = waiver == "in force" and found in {"fail", "inconclusive"}
+    verdict = "waived" if waived else found
+    if (baseline == "regressed" and verdict != "fail") or (baseline == "improved" and verdict == "fail"):
+        return None  # these verdicts cannot stand so against a baseline
+    before = {"f1": verdict} if baseline == "unchanged" else STATES[baseline]
+    if baseline == "improved" and verdict == "inconclusive":
+        before = {"f1": "fail"}
+    fail_on = None if combination["fail_on"] == "default" else [combination["fail_on"]]
+    threshold = Threshold(fail_on=fail_on, inconclusive=combination["inconclusive"])
+    finding = case(
+        verdict,
+        observed=found,
+        counted=combination["within"] == "yes",
+        waiver_expired=waiver == "ran out",
+    )
+    both = None if before is None else {**before, "other": "pass"}
+    return decide([finding, case("pass", fingerprint="other")], threshold, both)
+
+
+@pytest.mark.parametrize("baseline", [False, True])
+@pytest.mark.parametrize("mode", ["block", "warn"])
+def test_a_list_under_fail_on_blocks_what_any_of_its_entries_blocks(baseline, mode):
+    causes = ["new", "regressed", "expired-waiver", "inconclusive"]
+
+    def blocked(fail_on):
+        rows = truth_table(Threshold(fail_on=fail_on, inconclusive=mode), baseline=baseline)
+        names = list(COLUMNS)
+        return {
+            tuple(combination[name] for name in names if name != "fail_on")
+            for combination, effect in each(rows)
+            if effect == "block"
+        }
+
+    single = {cause: blocked([cause]) for cause in causes}
+    for size in (2, 3, 4):
+        for chosen in itertools.combinations(causes, size):
+            assert blocked(list(chosen)) == set().union(*(single[cause] for cause in chosen))
 
 
 def test_worsening_never_turns_a_gate_greener():

@@ -30,19 +30,20 @@ def register(app: typer.Typer) -> None:
 
 
 @registry_app.command("check")
-def registry_check(file: Annotated[Path, typer.Argument(help="A registry file.")]) -> None:
-    """Check a registry file; every mistake with file, line and what was expected."""
+def registry_check(files: Annotated[list[Path], typer.Argument(help="Registry files.")]) -> None:
+    """Check registry files; every mistake with file, line and what was expected."""
     from collections import Counter
 
     from seccheck.registry import load_registry
 
-    registry = load_registry(file)
-    kinds = Counter(unit.kind for unit in registry.units)
-    reporting = {system.unit for system in registry.systems}
-    typer.echo(
-        f"{file}: {len(registry.systems)} systems of {len(reporting)} units; units: "
-        + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    )
+    for file in files:
+        registry = load_registry(file)
+        kinds = Counter(unit.kind for unit in registry.units)
+        reporting = {system.unit for system in registry.systems}
+        typer.echo(
+            f"{file}: {len(registry.systems)} systems of {len(reporting)} units; units: "
+            + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        )
 
 
 @registry_app.command("list")

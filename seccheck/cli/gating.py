@@ -1,35 +1,56 @@
-"""Verbs that compare and decide: gate, diff, history."""
+"""The verb that decides: gate. Whatever cannot be done is exit status 2, never 0."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seccheck.cli import comparing, gate_words
 from seccheck.cli.progress import say, shown
 
 if TYPE_CHECKING:
-    from seccheck.gate import Case, Outcome, Threshold
+    from seccheck.criteria import CriteriaSet
+    from seccheck.gate import Case, Threshold
+    from seccheck.registry import Registry
+    from seccheck.reports import Report
+    from seccheck.reports.run import RunFolder as Reading
+    from seccheck.resolution import Resolution
     from seccheck.runfolder import RunFolder
 
-_EFFECTS = {"block": "BLOCK", "open": "OPEN ", "warn": "warn "}
+_TARGET_ONLY = ("level", "criteria", "select", "trust", "wait", "authorised")
+_POLL = 0.5
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
     app.command()(gate)
-    app.command()(diff)
-    app.command()(history)
+    comparing.register(app)
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What the outcome is measured by."""
+
+    threshold: Threshold
+    before: dict[str, str] | None
+    """Verdicts of the baseline by fingerprint; None without one."""
+    baseline: str = ""
+    """The id of the baseline run."""
 
 
 def gate(
+    context: typer.Context,
     run: Annotated[
         Path | None, typer.Argument(help="A run folder; or the word `explain` for the truth table.")
     ] = None,
@@ -42,52 +63,122 @@ def gate(
     criteria: Annotated[
         str, typer.Option("--criteria", "-c", help="The set to judge a --target by.")
     ] = "project06-2026",
-    select: Annotated[str, typer.Option(help="Only these criteria (globs).")] = "",
+    select: Annotated[str, typer.Option(help="Judge a --target by these criteria only (globs).")] = "",
     trust: Annotated[
         list[Path] | None, typer.Option(help="A PEM file with a root to trust; may be repeated.")
     ] = None,
     wait: Annotated[
-        str, typer.Option(help="Wait up to this long for a --target to start, such as 60s.")
+        str, typer.Option(help="Wait up to this long for a --target to start, such as 60s or 2m.")
     ] = "",
-    reference: Annotated[
-        str, typer.Option("--i-am-authorised", help="Who allowed scanning a public --target.")
+    authorised: Annotated[
+        str,
+        typer.Option("--i-am-authorised", help="Who allowed scanning a public --target, and how."),
     ] = "",
     threshold: Annotated[Path | None, typer.Option(help="A threshold file (gate/1).")] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="An earlier run: only what is new or regressed blocks.")
     ] = None,
     waivers: Annotated[Path | None, typer.Option(help="A waiver file (waivers/1).")] = None,
-    formats: Annotated[str, typer.Option("--format", help="Also write these reports, comma-separated.")] = "",
+    formats: Annotated[
+        str,
+        typer.Option("--format", help="Also write these reports: junit,sarif,… or junit=FILE,sarif=FILE."),
+    ] = "",
+    fails_only: Annotated[
+        bool, typer.Option("--sarif-fails-only", help="SARIF with failures alone, for GitHub code scanning.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Where the run and its reports go; default: nowhere.")
+        Path | None,
+        typer.Option(help="Where the run and its reports go; default: the reports here, the run nowhere."),
     ] = None,
-    language: Annotated[str, typer.Option("--lang", help="vi or en.")] = "en",
+    language: Annotated[str, typer.Option("--lang", help="Language of the reports: vi or en.")] = "",
 ) -> None:
     """Decide whether a pipeline may go on: exit 0 met, 1 failed, 2 could not run, 3 not concluded."""
-    from seccheck.errors import InputError
-    from seccheck.runfolder import RunFolder
+    with _closed():
+        if run == Path("explain"):
+            _explain(threshold, criteria, baseline=baseline is not None)
+            return
+        _check_options(context, run, target)
+        reports = _reports(formats, out, fails_only=fails_only)
+        with _place(out) as place:
+            if target:
+                chosen = _criteria(criteria, select)
+                limits = _limits(threshold, baseline, chosen)
+                asked = _Asked(target, level, trust or [], authorised, _seconds(wait))
+                folder = _scan(asked, chosen, select, waivers, place)
+            else:
+                assert run is not None  # noqa: S101  (`_check_options` saw to it)
+                folder = _opened(run)
+                limits = _limits(threshold, baseline, folder.criteria)
+                if waivers:
+                    folder = _judged_again(folder, place, waivers)
+            status = _conclude(folder, limits, reports, language)
+    raise typer.Exit(status)
 
-    if run == Path("explain"):
-        _explain()
-        return
+
+# ------------------------------------------------------------------------------------------ before
+
+
+@contextmanager
+def _closed() -> Iterator[None]:
+    """Whatever goes wrong here ends with status 2: 1 means a verdict, and Python's own status is 1."""
+    from seccheck.errors import InputError, SeccheckError
+
+    try:
+        yield
+    except (SeccheckError, typer.Exit, BrokenPipeError):
+        raise
+    except OSError as error:
+        raise InputError.at(error.filename or "gate", error.strerror or str(error)) from None
+    except Exception:  # noqa: BLE001  (a gate fails closed)
+        traceback.print_exc()
+        say("seccheck: the gate broke off, so nothing is decided; please report it")
+        raise typer.Exit(2) from None
+
+
+def _check_options(context: typer.Context, run: Path | None, target: list[str] | None) -> None:
+    """Refuse what would be passed over in silence: a gate must not be other than its author thinks."""
+    from seccheck.errors import InputError
+
     if bool(run) == bool(target):
         raise InputError.at(
             "gate", "expected either a run folder or --target URL", hint="seccheck gate --help"
         )
-    with _place(out) as place:
-        if target:
-            folder = _scan_targets(
-                target, level, criteria, select, trust or [], _seconds(wait), reference, waivers, place
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        given = source is not None and source.name == "COMMANDLINE"
+        if run and given and parameter.name in _TARGET_ONLY:
+            raise InputError.at(
+                parameter.opts[0],
+                "belongs to --target; a run is judged as it was scanned",
+                hint="seccheck rejudge judges it by other criteria",
             )
-        elif run:
-            folder = RunFolder.open(run)
-            if waivers:
-                folder = _judged_again(folder, place, waivers)
-        outcome = _decide(folder, threshold, baseline)
-        _tell(outcome)
-        if formats:
-            _write(folder, formats, out, language)
-    raise typer.Exit(outcome.status)
+
+
+def _reports(formats: str, out: Path | None, *, fails_only: bool) -> list[tuple[Report, Path]]:
+    """The reports wanted and where they go; `github` is printed and goes nowhere."""
+    from seccheck.cli.show import check_formats
+    from seccheck.errors import InputError
+    from seccheck.reports import load_reports
+
+    wanted: list[tuple[Report, Path]] = []
+    for one in formats.split(","):
+        name, given, file = one.strip().partition("=")
+        if given and not file:
+            raise InputError.at("--format", f"expected {name}=FILE, found {one.strip()!r}")
+        for known in check_formats(name):
+            plugin = load_reports()["sarif-fails" if known == "sarif" and fails_only else known]
+            wanted.append((plugin, Path(file) if given else (out or Path()) / _file_name(plugin)))
+    if fails_only and not any(plugin.id == "sarif-fails" for plugin, _ in wanted):
+        raise InputError.at("--sarif-fails-only", "expected --format sarif beside it")
+    return wanted
+
+
+def _file_name(plugin: Report) -> str:
+    """A name that does not change from run to run, as pipelines need it."""
+    if plugin.kind == "folder":
+        return f"seccheck-{plugin.id}"
+    middle = "" if plugin.id in {plugin.extension, f"{plugin.extension}-fails"} else f".{plugin.id}"
+    return f"seccheck{middle}.{plugin.extension}"
 
 
 @contextmanager
@@ -102,47 +193,93 @@ def _place(out: Path | None) -> Iterator[Path]:
 def _seconds(text: str) -> float:
     from seccheck.errors import InputError
 
+    number = text[:-1] if text[-1:] in {"s", "m"} else text
     if not text:
         return 0.0
-    number, unit = text.rstrip("sm"), text[-1:]
-    if not number.isdigit() or unit not in {"s", "m", *"0123456789"}:
+    if not (number.isascii() and number.isdigit()):
         raise InputError.at("--wait", f"expected a time such as 60s or 2m, found {text!r}")
-    return int(number) * (60 if unit == "m" else 1)
+    return float(number) * (60 if text.endswith("m") else 1)
 
 
-def _scan_targets(
-    targets: list[str],
-    level: int,
-    criteria: str,
-    select: str,
-    trust: list[Path],
-    wait: float,
-    reference: str,
-    waivers: Path | None,
-    place: Path,
-) -> RunFolder:
-    from seccheck.adhoc import registry_for
-    from seccheck.assessment import collect, conclude, prepare
+def _opened(path: Path) -> RunFolder:
+    """A finished run whose results are the very ones it was finished with."""
+    import msgspec
+
+    from seccheck.errors import InputError
+    from seccheck.reports.run import RunFolder as Reading
+    from seccheck.runfolder import MANIFEST, RunFolder
+
+    folder = RunFolder.open(path)
+    digest = Reading(path).results_digest
+    manifest = path / MANIFEST
+    try:
+        files = msgspec.json.decode(manifest.read_bytes())["files"]
+        listed = {f"sha256:{one['sha256']}" for one in files if one["name"] == "results.json"}
+    except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise InputError.at(manifest, f"damaged: {error}", hint="restore the run from a copy") from None
+    if listed != {digest}:
+        raise InputError.at(
+            path / "results.json",
+            "is not the file that MANIFEST.json lists",
+            hint="restore the run from a copy, or judge its evidence again: seccheck rejudge",
+        )
+    return folder
+
+
+def _criteria(name: str, select: str) -> CriteriaSet:
     from seccheck.criteria import load_criteria
+    from seccheck.probes import load_probes
+
+    return load_criteria(name, load_probes(), profile="technical", select=select)
+
+
+def _limits(threshold: Path | None, baseline: Path | None, criteria: CriteriaSet) -> _Limits:
+    from seccheck.gate import Threshold, check_baseline, load_threshold
+    from seccheck.reports.run import RunFolder as Reading
+
+    chosen = Threshold()
+    if threshold:
+        chosen = load_threshold(threshold, [one.id for one in criteria.criteria])
+    check_baseline(chosen, baseline=baseline is not None)
+    if baseline is None:
+        return _Limits(chosen, None)
+    before = {
+        one.fingerprint: sys.intern(one.verdict)
+        for system in Reading(_opened(baseline).path).systems()
+        for one in system.findings
+        if one.counted
+    }
+    return _Limits(chosen, before, Reading(baseline).scan.id)
+
+
+# ------------------------------------------------------------------------------------------ the run
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be scanned, and how."""
+
+    urls: list[str]
+    level: int
+    trust: list[Path]
+    authorised: str
+    wait: float
+
+
+def _scan(asked: _Asked, criteria: CriteriaSet, select: str, waivers: Path | None, place: Path) -> RunFolder:
+    from seccheck.assessment import collect, conclude, prepare
     from seccheck.executors.local import LocalExecutor
     from seccheck.probes import load_probes
-    from seccheck.registry import scope_of
-    from seccheck.resolve import resolve
     from seccheck.waivers import load_waivers
 
-    chosen = load_criteria(criteria, load_probes(), profile="technical", select=select)
     if waivers:
         load_waivers(waivers)
-    registry, names = registry_for(targets, level, trust, reference)
-    for one in registry.systems[0].targets:
-        address = one.literal_address or next(iter(names[one.host].addresses), "")
-        _await(address, one.port, wait)
-    scope = scope_of(registry)
+    registry, names = _started(asked)
     folder = prepare(
         place,
         registry,
-        chosen,
-        lambda wanted: {name: names[name] for name in wanted} if names else resolve(wanted, scope),
+        criteria,
+        lambda wanted: {name: names[name] for name in wanted},
         select=select,
         waivers=waivers,
         command=shlex.join(["seccheck", *sys.argv[1:]]),
@@ -153,18 +290,37 @@ def _scan_targets(
     return folder
 
 
-def _await(address: str, port: int, wait: float) -> None:
-    """Wait until something listens; whether it does in the end is the scan's to say."""
-    import socket
+def _started(asked: _Asked) -> tuple[Registry, dict[str, Resolution]]:
+    """The registry of the targets, once their names resolve and all of them listen, or the time is up.
 
-    give_up = time.monotonic() + wait
-    while address and time.monotonic() < give_up:
-        try:
-            socket.create_connection((address, port), timeout=2).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
+    Whether they answer in the end is the scan's to say.
+    """
+    from seccheck.adhoc import registry_for
+
+    give_up = time.monotonic() + asked.wait
+    while True:
+        registry, names = registry_for(asked.urls, asked.level, asked.trust, asked.authorised)
+        if time.monotonic() >= give_up or _listen(registry, names):
+            return registry, names
+        time.sleep(_POLL)
+
+
+def _listen(registry: Registry, names: dict[str, Resolution]) -> bool:
+    """Whether something accepts connections at every target."""
+    from seccheck.model import ProbeFailed
+    from seccheck.registry import scope_of
+    from seccheck.scope import Context
+
+    with Context(scope_of(registry)) as context:
+        for target in registry.systems[0].targets:
+            known = (target.literal_address,) if target.literal_address else names[target.host].addresses
+            if not known:
+                return False
+            try:
+                context.dial(known[0], target.port, seconds=2).close()
+            except ProbeFailed:
+                return False
+    return True
 
 
 def _judged_again(folder: RunFolder, place: Path, waivers: Path) -> RunFolder:
@@ -177,122 +333,88 @@ def _judged_again(folder: RunFolder, place: Path, waivers: Path) -> RunFolder:
     return again
 
 
-def _decide(folder: RunFolder, threshold: Path | None, baseline: Path | None) -> Outcome:
-    from seccheck.gate import Threshold, check_baseline, decide, load_threshold
-    from seccheck.runfolder import RunFolder
-
-    chosen: Threshold = Threshold()
-    if threshold:
-        chosen = load_threshold(threshold, [one.id for one in folder.criteria.criteria])
-    check_baseline(chosen, baseline=baseline is not None)
-    before = None
-    if baseline:
-        before = {one["fingerprint"]: one["verdict"] for _, one in _findings(RunFolder.open(baseline))}
-    return decide(_cases(folder), chosen, before)
+# ------------------------------------------------------------------------------------------ after
 
 
-def _findings(folder: RunFolder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    from seccheck.cli.show import findings_of
+def _conclude(folder: RunFolder, limits: _Limits, reports: list[tuple[Report, Path]], language: str) -> int:
+    """Decide, tell, write the reports; the exit status."""
+    from seccheck.errors import InputError
+    from seccheck.gate import decide
+    from seccheck.reports import Options
+    from seccheck.reports.run import RunFolder as Reading
 
-    return findings_of(folder)
+    spoken = language or folder.info.language
+    if spoken not in {"vi", "en"}:
+        raise InputError.at("--lang", f"expected vi or en, found {language!r}")
+    options = Options(language="vi" if spoken == "vi" else "en")
+    source = Reading(folder.path)
+    if limits.baseline == source.scan.id:
+        raise InputError.at("--baseline", "is the run itself; expected an earlier run")
+    wanting: list[tuple[str, str, str | None]] = []
+    outcome = decide(_cases(folder, source, wanting), limits.threshold, limits.before)
+    for remark in _remarks(folder, wanting):
+        say(f"waivers: {remark}")
+    gate_words.tell(outcome, limits.threshold, source, options)
+    for plugin, path in reports:
+        if plugin.id != "github":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            plugin.save(source, path, options)
+            say(f"written: {path}")
+    if os.environ.get("GITHUB_ACTIONS") == "true" or any(plugin.id == "github" for plugin, _ in reports):
+        gate_words.tell_github(outcome, source, options)
+    if any(path.is_relative_to(folder.path) for _, path in reports):
+        folder.write_manifest()
+    return outcome.status
 
 
-def _cases(folder: RunFolder) -> Iterator[Case]:
+def _cases(folder: RunFolder, source: Reading, wanting: list[tuple[str, str, str | None]]) -> Iterator[Case]:
+    """Every finding as the gate sees it; those that are not met are noted in `wanting` on the way."""
     from seccheck.gate import Case
     from seccheck.model import moment
 
-    day = moment(folder.plan.made).date()
     waivers = folder.waivers
-    for system, one in _findings(folder):
-        yield Case(
-            system=system["id"],
-            criterion=one["criterion"],
-            target=one["target"],
-            severity=one["severity"],
-            verdict=one["verdict"],
-            counted=one["counted"],
-            fingerprint=one["fingerprint"],
-            reason=one["reason"],
-            waiver_expired=any(
-                waiver.matches(one["criterion"], system["id"], one["target"])
-                and waiver.state(day) == "expired"
-                for waiver in waivers
-            ),
-        )
-
-
-def _tell(outcome: Outcome) -> None:
-    for decision in outcome.decisions:
-        if decision.effect in _EFFECTS:
-            case = decision.case
-            place = f"{case.system}/{case.target}" if case.target else case.system
-            because = f" ({case.reason})" if case.reason else ""
-            state = f" {decision.state}" if decision.state else ""
-            mark = _EFFECTS[decision.effect]
-            typer.echo(
-                f"{mark} {case.criterion:<8} {case.severity:<8} {case.verdict}{because}{state}  {place}"
+    day = moment(folder.plan.made).date() if waivers else None
+    expired = [one for one in waivers if day and one.state(day) == "expired"]
+    for system in source.systems():
+        for one in system.findings:
+            about = (one.criterion, system.id, one.target)
+            if waivers and one.observed_verdict in {"fail", "inconclusive"}:
+                wanting.append(about)
+            yield Case(
+                system=system.id,
+                criterion=one.criterion,
+                target=one.target,
+                severity=one.severity,
+                verdict=one.verdict,
+                observed=one.observed_verdict,
+                counted=one.counted,
+                fingerprint=one.fingerprint,
+                reason=one.reason,
+                waiver_expired=any(
+                    waiver.matches(one.criterion, system.id, one.target) for waiver in expired
+                ),
             )
-    verdict = {0: "met", 1: "not met", 3: "not concluded"}[outcome.status]
-    counts = ", ".join(
-        f"{len(outcome.with_effect(effect))} {effect}" for effect in ("block", "open", "warn", "pass")
-    )
-    typer.echo(f"gate {verdict}: {counts}")
-    if not outcome.measured:
-        typer.echo("nothing within the threshold was measured, so nothing is met")
 
 
-def _write(folder: RunFolder, formats: str, out: Path | None, language: str) -> None:
-    from seccheck.cli.show import write_files
+def _remarks(folder: RunFolder, wanting: list[tuple[str, str, str | None]]) -> list[str]:
+    from seccheck.model import moment
+    from seccheck.waivers import remarks
 
-    write_files(folder, formats, out.parent if out and out == folder.path else out or Path(), language)
-
-
-def _explain() -> None:
-    from seccheck.gate import truth_table
-
-    typer.echo("verdict\tagainst the baseline\twaiver ran out\tfail_on\tinconclusive\teffect")
-    for row in truth_table():
-        typer.echo("\t".join(row))
-    typer.echo(
-        "effect: block = exit 1; open = exit 3 unless something blocks; warn and pass = exit 0", err=True
-    )
+    if not folder.waivers:
+        return []
+    day = moment(folder.plan.made).date()
+    return remarks(folder.waivers, wanting, day, [one.id for one in folder.criteria.criteria])
 
 
-def diff(
-    old: Annotated[Path, typer.Argument(help="The earlier run folder.")],
-    new: Annotated[Path, typer.Argument(help="The later run folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """What changed between two runs: regressed, improved, new, gone."""
-    import msgspec
+def _explain(threshold: Path | None, criteria: str, *, baseline: bool) -> None:
+    """Print the truth table: all of it, or what applies under a threshold or with a baseline."""
+    from seccheck.criteria import load_criteria
+    from seccheck.gate import check_baseline, load_threshold
+    from seccheck.probes import load_probes
 
-    from seccheck.comparison import compare
-    from seccheck.reports.run import RunFolder as Reading
-    from seccheck.runfolder import RunFolder
-
-    runs = [Reading(RunFolder.open(path).path) for path in (old, new)]
-    documents = [(msgspec.to_builtins(one) for one in run.systems()) for run in runs]
-    comparison = compare(*documents)
-    if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(comparison), indent=1))
+    if threshold is None:
+        gate_words.explain(None, baseline=True if baseline else None)
         return
-    for system in comparison.systems:
-        typer.echo(f"{system.change}\t{system.system}\t{system.before or '–'} → {system.after or '–'}")
-    for finding in comparison.findings:
-        cells = (finding.change, finding.system, finding.criterion, finding.target or "")
-        typer.echo("\t".join((*cells, f"{finding.before or '–'} → {finding.after or '–'}")))
-    say(f"{len(comparison.systems)} systems and {len(comparison.findings)} findings differ")
-
-
-def history(folder: Annotated[Path, typer.Argument(help="A folder of run folders.")]) -> None:
-    """The figure of each run below a folder, oldest first."""
-    from seccheck.reports.run import RunFolder as Reading
-
-    runs = [Reading(path.parent) for path in folder.glob("*/summary.json")]
-    for run in sorted(runs, key=lambda one: one.scan.started):
-        systems = run.tally["systems"]
-        scope = f"{run.scan.criteria.set} {run.scan.criteria.version} {run.scan.criteria.profile}"
-        figure = f"{systems['meets']}/{systems['reported']}"
-        typer.echo(
-            f"{run.scan.started}\t{figure}\t{systems['not_concluded']} not concluded\t{scope}\t{run.path}"
-        )
+    chosen = load_threshold(threshold, [one.id for one in load_criteria(criteria, load_probes()).criteria])
+    check_baseline(chosen, baseline=baseline)
+    gate_words.explain(chosen, baseline=baseline)

@@ -1,0 +1,56 @@
+"""Verbs that compare runs: diff, history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seccheck.cli.progress import say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `app`."""
+    app.command()(diff)
+    app.command()(history)
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(help="The earlier run folder.")],
+    new: Annotated[Path, typer.Argument(help="The later run folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """What changed between two runs: regressed, improved, new, gone."""
+    import msgspec
+
+    from seccheck.comparison import compare
+    from seccheck.reports.run import RunFolder as Reading
+    from seccheck.runfolder import RunFolder
+
+    runs = [Reading(RunFolder.open(path).path) for path in (old, new)]
+    documents = [(msgspec.to_builtins(one) for one in run.systems()) for run in runs]
+    comparison = compare(*documents)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(comparison), indent=1))
+        return
+    for system in comparison.systems:
+        typer.echo(f"{system.change}\t{system.system}\t{system.before or '–'} → {system.after or '–'}")
+    for finding in comparison.findings:
+        cells = (finding.change, finding.system, finding.criterion, finding.target or "")
+        typer.echo("\t".join((*cells, f"{finding.before or '–'} → {finding.after or '–'}")))
+    say(f"{len(comparison.systems)} systems and {len(comparison.findings)} findings differ")
+
+
+def history(folder: Annotated[Path, typer.Argument(help="A folder of run folders.")]) -> None:
+    """The figure of each run below a folder, oldest first."""
+    from seccheck.reports.run import RunFolder as Reading
+
+    runs = [Reading(path.parent) for path in folder.glob("*/summary.json")]
+    for run in sorted(runs, key=lambda one: one.scan.started):
+        systems = run.tally["systems"]
+        scope = f"{run.scan.criteria.set} {run.scan.criteria.version} {run.scan.criteria.profile}"
+        figure = f"{systems['meets']}/{systems['reported']}"
+        typer.echo(
+            f"{run.scan.started}\t{figure}\t{systems['not_concluded']} not concluded\t{scope}\t{run.path}"
+        )
