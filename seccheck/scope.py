@@ -293,6 +293,8 @@ class Context:
             raise ProbeFailed(Reason.UNREACHABLE, f"port {port} refused the connection") from None
         except OSError as error:
             pace.slots.release()
+            if isinstance(error, ConnectionResetError):
+                self.strained(address)
             raise ProbeFailed(Reason.UNREACHABLE, f"port {port}: {error.strerror or error}") from None
         except BaseException:
             pace.slots.release()

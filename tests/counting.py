@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +27,13 @@ class Counted:
     most: int = 0
     hold: threading.Event = field(default_factory=threading.Event)
     """Until it is set nobody is answered."""
+    told: Callable[[], None] = lambda: None
+    """Called at each connection."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
         port = writer.get_extra_info("sockname")[1]
         self.connections[port] += 1
+        self.told()
         self.now += 1
         self.most = max(self.most, self.now)
         try:

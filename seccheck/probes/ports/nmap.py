@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from seccheck.model import Reason
-from seccheck.permission import Limits, parse_address
+from seccheck.permission import UNLIMITED, Limits, parse_address
 from seccheck.probes import ProbeFailed
 from seccheck.probes.ports.look import REFUSED, SILENT, SYN_ACK, UNREACHABLE, Seen
 from seccheck.probes.ports.table import ranges
@@ -161,6 +161,7 @@ def arguments(addresses: Sequence[str], limits: Limits, seconds: int) -> str:
     if limits.ports_per_second:
         options += ["--scan-delay", f"{max(1, 1000 // limits.ports_per_second)}ms"]
         options += ["--max-rate", str(limits.ports_per_second * len(addresses))]
+    if limits.connections_at_once < UNLIMITED.connections_at_once:
         options += ["--max-parallelism", str(limits.connections_at_once * len(addresses))]
     if ":" in addresses[0]:
         options.append("-6")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from seccheck.model import Reason
-from seccheck.permission import Limits, parse_address
+from seccheck.permission import UNLIMITED, Limits, parse_address
 from seccheck.probes import Answer, Endpoint, Facts, Look, Looks, ProbeFailed
 from seccheck.probes.ports.facts import PortsParams
 from seccheck.probes.ports.look import BUILT_IN, CHUNK, look, pick_canaries
@@ -66,7 +66,8 @@ class _Run:
             raise ProbeFailed(Reason.NOT_PROBED, f"{ENGINE_VARIABLE} is {self.choice!r}, not connect or nmap")
         if self.choice == "nmap" and not self.nmap_path:
             raise ProbeFailed(Reason.NOT_PROBED, f"{ENGINE_VARIABLE} asks for nmap, which is not installed")
-        fitting = limits.ports_per_second is None and not _LARGE.isdisjoint(params.tcp_sets)
+        unhurried = limits.ports_per_second or limits.connections_at_once < UNLIMITED.connections_at_once
+        fitting = not unhurried and not _LARGE.isdisjoint(params.tcp_sets)
         if self.nmap_path and (self.choice == "nmap" or fitting):
             if self.loop.outside is None:
                 self.loop.outside = Nmap(self.nmap_path)
