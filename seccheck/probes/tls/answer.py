@@ -69,6 +69,8 @@ class Reply:
     """The cipher kinds of an SSL 2.0 server."""
     verdict: bool | str | None = None
     """What a test after the flight showed (renegotiation, heartbeat, ...)."""
+    cut: bool = False
+    """Whether the connection ended in the middle of a record or message."""
 
     @property
     def whole(self) -> bool:
@@ -77,8 +79,8 @@ class Reply:
 
     @property
     def partial(self) -> bool:
-        """Whether a ServerHello came, but not the rest of the flight."""
-        return self.version is not None and not self.whole
+        """Whether an answer began, but is not whole."""
+        return (self.version is not None or self.cut) and not self.whole
 
 
 class Reader:
@@ -106,6 +108,7 @@ class Reader:
     def lost(self, outcome: Outcome, detail: str = "") -> None:
         """The connection ended, or time ran out, before the answer was whole."""
         if self.reply.outcome is None:
+            self.reply.cut = bool(self._raw or self._messages)
             self._end(outcome, "after a ServerHello" if self._hello_seen else detail)
 
     @property

@@ -78,8 +78,7 @@ def meaning(offer: Offer, reply: Reply) -> Meaning:
         case Outcome.ALERT if reply.alert in _CLEAN[offer.kind]:
             return Meaning.REFUSED
         case Outcome.ALERT if reply.alert not in _ABOUT_US:
-            # "no such version" in answer to suites of a version that is on: not what was asked
-            return Meaning.LOST if offer.kind is Kind.LIST and reply.alert == 70 else Meaning.SOFT
+            return Meaning.SOFT
         case _:
             return Meaning.LOST
 
@@ -217,6 +216,8 @@ class Evidence:
                 return "the same offer was answered with different alerts"
         seen = self.versions()
         for entry in self.entries:
+            if entry.reply.alert == 70 and entry.offer.kind in {Kind.LIST, Kind.NAMELESS}:
+                return f"{h.NAMES[entry.offer.version]} is on, and was refused by alert 70"
             if entry.offer.kind is not Kind.VERSION or entry.meaning is not Meaning.REFUSED:
                 continue
             version = entry.offer.version

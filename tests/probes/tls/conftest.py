@@ -49,6 +49,7 @@ class Ports:
     bad: int
     old: int
     named: int
+    common: int
     status: int
 
 
@@ -71,6 +72,7 @@ def ports(papers: Papers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         block(
             *files, more="ssl_reject_handshake on; } server { " + block(*files, more=f"server_name {HOST};")
         ),
+        block(*files, ciphers="HIGH:!aNULL:!MD5"),  # nginx's own default
         "listen 127.0.0.1:{port}; location = /status { stub_status; }",
     )
     with nginx(folder, *blocks) as found:
