@@ -39,14 +39,15 @@ def _serve(folder: Path, extra: Mapping[str, Iterable[str]], one_address: bool |
     from seccheck.demo.certificates import Authority
     from seccheck.demo.loop import Loop
     from seccheck.demo.systems import systems
+    from seccheck.demo.zones import ZoneKey
 
     alone = not machine.many_addresses() if one_address is None else one_address
     wanted = systems(one_address=alone, extra_defects=extra)
     fleet = layout.bind(wanted, machine.look_at_machine(one_address=alone), one_address=alone)
-    authority = Authority()
+    authority, zone_key = Authority(), ZoneKey()
     loop = Loop()
-    serve.serve(loop, fleet, authority)
-    registry = papers.write(folder, fleet, authority)
+    serve.serve(loop, fleet, authority, zone_key)
+    registry = papers.write(folder, fleet, authority, zone_key)
     waivers = folder / "waivers.yaml"
     loop.stop_at_end_of(sys.stdin.buffer)
     _say(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import TLSVersion
+from typing import Literal
 
 from seccheck.demo.certificates import Flaw, KeyKind
 from seccheck.demo.lines import PostgresTalk, RdpTalk, VncTalk, ftp, redis, telnet
@@ -36,6 +37,21 @@ class Door:
     """The first of them that is free is taken."""
     approved: bool = False
     """Whether the registry approves it all the same."""
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """What a unit publishes about its domain."""
+
+    signatures: Literal["good", "expired", "none"] = "good"
+    transfer: bool = False
+    """Whether the whole zone is given to strangers."""
+    issuer: bool = True
+    """Whether CAA names one, and not only whom to report to."""
+    dmarc: Literal["reject", "none", ""] = "reject"
+    """The policy; empty: no record."""
+    dead_exchanger: bool = False
+    """Whether mail is sent to a host that is gone."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,9 @@ class Conduct:
     """DNS gives another address than the registry."""
     memcached: bool = False
     """memcached answers over UDP."""
+    domain: Publishing = Publishing()
+    not_met: tuple[str, ...] = ()
+    """Criteria of which its own documents say that they are not met."""
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The header fields of every web answer."""

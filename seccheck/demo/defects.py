@@ -20,12 +20,16 @@ from seccheck.demo.oldtls import (
     Accepted,
 )
 
-Needs = Literal["system", "tls", "https", "http", "ssh", "address"]
-"""What a system must have for the defect to show: an address means one of its own."""
+Needs = Literal["system", "tls", "https", "http", "ssh", "address", "domain", "document"]
+"""What a system must have for the defect to show: an address or a domain means one of its own. What a
+document alone shows is not asked for in the profile `technical`."""
 
 FROM_LEVEL = {
     "ADM-03": 2,
+    "DNS-02": 2,
+    "DNS-05": 2,
     "DNS-06": 2,
+    "MAI-02": 3,
     "NET-07": 2,
     "PAT-03": 2,
     "TLS-04": 3,
@@ -70,6 +74,10 @@ def _by_hand(*suites: tuple[int, int], rsa: bool = False) -> Callable[[Conduct],
 
 def _certificate(flaw: Flaw) -> Callable[[Conduct], Conduct]:
     return lambda conduct: replace(conduct, certificate=conduct.certificate | {flaw})
+
+
+def _domain(**changes: object) -> Callable[[Conduct], Conduct]:
+    return lambda conduct: replace(conduct, domain=replace(conduct.domain, **changes))  # type: ignore[arg-type]
 
 
 def _door(speaks: str, *ports: int, approved: bool = False) -> Callable[[Conduct], Conduct]:
@@ -150,6 +158,14 @@ _ALL: tuple[Defect, ...] = (
     Defect("memcached", ("NET-06",), "address", _change(memcached=True)),
     Defect("other-address", ("NET-07",), "system", _change(other_address=True)),
     Defect("no-ipv6", ("DNS-06",), "https", _change(ipv6=False)),
+    Defect("unsigned-zone", ("DNS-02",), "domain", _domain(signatures="none")),
+    Defect("expired-zone", ("DNS-02",), "domain", _domain(signatures="expired")),
+    Defect("zone-transfer", ("DNS-03",), "domain", _domain(transfer=True)),
+    Defect("dead-exchanger", ("DNS-04",), "domain", _domain(dead_exchanger=True)),
+    Defect("any-issuer", ("DNS-05",), "domain", _domain(issuer=False)),
+    Defect("no-dmarc", ("MAI-02",), "domain", _domain(dmarc="")),
+    Defect("dmarc-none", ("MAI-02",), "domain", _domain(dmarc="none")),
+    Defect("restore-untested", ("BAK-03",), "document", _change(not_met=("BAK-03",))),
     Defect("php-unsupported", ("PAT-01",), "https", _change(powered_by="PHP/5.6.40")),
     Defect("apache-exploited", ("PAT-02", "PAT-03"), "https", _change(server="Apache/2.4.49 (Unix)")),
     Defect("apache-outdated", ("PAT-03",), "https", _change(server="Apache/2.4.62 (Debian)")),

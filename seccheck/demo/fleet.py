@@ -12,9 +12,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from seccheck.errors import SeccheckError
+
+if TYPE_CHECKING:
+    from seccheck.demo.systems import Profile
 
 
 class Fleet:
@@ -103,9 +106,9 @@ class Fleet:
         """The helper's process id; None when it is not running."""
         return self._helper.pid if self._helper else None
 
-    def expected(self) -> dict[str, set[str]]:
+    def expected(self, profile: Profile = "full") -> dict[str, set[str]]:
         """What each system fails by its defects, by system id."""
-        return expected(extra_defects=self._extra, one_address=self.one_address)
+        return expected(extra_defects=self._extra, one_address=self.one_address, profile=profile)
 
     def __enter__(self) -> Self:
         if self._folder:
@@ -119,9 +122,13 @@ class Fleet:
 
 
 def expected(
-    *, extra_defects: Mapping[str, Iterable[str]] | None = None, one_address: bool = False
+    *,
+    extra_defects: Mapping[str, Iterable[str]] | None = None,
+    one_address: bool = False,
+    profile: Profile = "full",
 ) -> dict[str, set[str]]:
     """The criteria each system fails, by the defects it was given: the truth to compare verdicts with."""
     from seccheck.demo.systems import systems
 
-    return {one.id: one.fails() for one in systems(one_address=one_address, extra_defects=extra_defects)}
+    made = systems(one_address=one_address, extra_defects=extra_defects)
+    return {one.id: one.fails(profile) for one in made}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +15,34 @@ from seccheck.demo.certificates import Authority
 from seccheck.demo.defects import DEFECTS
 from seccheck.demo.layout import Layout, Place
 from seccheck.demo.machine import Machine
+from seccheck.demo.systems import DemoSystem, demo_units
+from seccheck.demo.zones import ZoneKey
 from seccheck.model import Text
 
-_DOCUMENTED = ("PAT-01", "PAT-02", "PAT-03")
+_PATCHES = ("PAT-01", "PAT-02", "PAT-03")
+"""What can seldom be told from outside, because servers hide their versions as they are advised to."""
 _NAME = Text(
     vi="Rà soát an toàn thông tin Đề án 06: DỮ LIỆU TRÌNH DIỄN, không phải kết quả thật",
     en="Project 06 security review: DEMONSTRATION DATA, not real findings",
 )
-_ISSUER = "Đơn vị vận hành (trình diễn) / the operator (demonstration)"
-_PATCHES = """DỮ LIỆU TRÌNH DIỄN / DEMONSTRATION DATA
-Biên bản rà soát bản vá: {vi}
-Patch review record: {en}
+_ISSUER = "đơn vị vận hành / the operator"
+_DOSSIER = """DỮ LIỆU TRÌNH DIỄN / DEMONSTRATION DATA
+Hồ sơ an toàn thông tin: {vi}
+Security dossier: {en}
 Ngày / date: {day}
 
-Toàn bộ gói phần mềm trên máy chủ là bản vá mới nhất của bản phân phối còn hỗ trợ; không gói nào thuộc
-phạm vi lỗ hổng đã biết đang bị khai thác. Danh sách gói (dpkg-query -W) lưu kèm tại đơn vị.
-Every package on the servers is at the newest patch level of a supported distribution release; none is
-within reach of a known exploited vulnerability. The package list (dpkg-query -W) is kept by the operator.
+Tập hợp các quyết định, quy chế, biên bản của đơn vị cho những tiêu chí mà máy kiểm tra không thể thấy.
+The decisions, rules and records of the body, for the criteria that no machine can see.
+
+{lines}
 """
 
 
-def write(folder: Path, layout: Layout, authority: Authority) -> Path:
+def write(folder: Path, layout: Layout, authority: Authority, zone_key: ZoneKey) -> Path:
     """Write everything into `folder`; gives the path of the registry."""
     today = datetime.now(UTC).date()
     (folder / "ca.pem").write_bytes(authority.root_pem())
+    (folder / "names.ds").write_text(zone_key.anchor())
     registry = folder / "registry.yaml"
     registry.write_text("\n".join(_registry(folder, layout, today)) + "\n", encoding="utf-8")
     waivers = list(_waivers(layout, today))
@@ -62,12 +68,20 @@ def _registry(folder: Path, layout: Layout, today: date) -> Iterator[str]:
     address, port = layout.name_server
     yield f"resolvers: [{{address: {address}, port: {port}}}]"
     yield "trust: [ca.pem]"
+    yield "trust_anchor: names.ds"
     yield "systems:"
+    issued = today - timedelta(days=7)
+    dossiers = _write_dossiers(folder, layout, issued)
     for place in layout.places:
-        yield from _system(folder, layout, place, today)
+        yield from _system(layout, place)
+        said = f"{dossiers[place.system.unit]}, issued: {issued}, issuer: {_ISSUER}"
+        yield "  evidence:"
+        for criterion in _documented(place.system.level):
+            states = "not-met" if criterion in place.system.conduct.not_met else "met"
+            yield f"    {criterion}: {{{said}, states: {states}}}"
 
 
-def _system(folder: Path, layout: Layout, place: Place, today: date) -> Iterator[str]:
+def _system(layout: Layout, place: Place) -> Iterator[str]:
     system = place.system
     yield f"- id: {system.id}"
     yield f"  unit: {system.unit}"
@@ -81,22 +95,47 @@ def _system(folder: Path, layout: Layout, place: Place, today: date) -> Iterator
         yield f"  - {{id: {kind}, {where}, service: {kind}}}"
     if layout.approved(place) != sorted(place.ports.values()):
         yield f"  approved_ports: {{{place.address}: [{_listed(layout.approved(place))}]}}"
-    if system.documented:
-        file = f"evidence/{system.id}-patches.txt"
-        digest = _document(folder / file, system.name, today)
-        issued = (today - timedelta(days=7)).isoformat()
-        yield "  evidence:"
-        for criterion in _DOCUMENTED:
-            said = f"issued: {issued}, issuer: {json.dumps(_ISSUER, ensure_ascii=False)}, states: met"
-            yield f"    {criterion}: {{file: {file}, sha256: {digest}, {said}}}"
+    yield f"  domains: [{system.domain}]"
 
 
-def _document(path: Path, name: Text, today: date) -> str:
-    """Write a patch review record; gives its SHA-256."""
-    content = _PATCHES.format(vi=name.vi, en=name.en, day=today.isoformat()).encode()
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+@cache
+def _documented(level: int) -> tuple[str, ...]:
+    """The criteria that a document of a system of `level` has to speak of."""
+    from seccheck.criteria import catalogue_files, read_criteria
+
+    texts = [written.text for _, written in sorted(read_criteria(catalogue_files()).items())]
+    return tuple(
+        one.id
+        for one in texts
+        if one.from_level <= level and ("evidence" in one.collect or one.id in _PATCHES)
+    )
+
+
+def _write_dossiers(folder: Path, layout: Layout, issued: date) -> dict[str, str]:
+    """Write a dossier for each unit; gives what a registry says of its file, by unit."""
+    (folder / "evidence").mkdir(exist_ok=True)
+    units: defaultdict[str, list[DemoSystem]] = defaultdict(list)
+    for place in layout.places:
+        units[place.system.unit].append(place.system)
+    said = {}
+    for unit, systems in units.items():
+        name = demo_units()[unit]
+        lines = "\n".join(line for system in systems for line in _stated(system))
+        content = _DOSSIER.format(vi=name.vi, en=name.en, day=issued, lines=lines).encode()
+        file = f"evidence/{unit}.txt"
+        (folder / file).write_bytes(content)
+        said[unit] = f"file: {file}, sha256: {hashlib.sha256(content).hexdigest()}"
+    return said
+
+
+def _stated(system: DemoSystem) -> Iterator[str]:
+    """What the dossier says of one system."""
+    unmet = set(system.conduct.not_met)
+    yield f"{system.name.vi} / {system.name.en}:"
+    met = ", ".join(one for one in _documented(system.level) if one not in unmet)
+    yield f"  đáp ứng / met: {met}"
+    if unmet:
+        yield f"  chưa đáp ứng / not met: {', '.join(sorted(unmet))}"
 
 
 def _waivers(layout: Layout, today: date) -> Iterator[str]:

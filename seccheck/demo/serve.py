@@ -16,18 +16,17 @@ from seccheck.demo.conduct import DOORS, Conduct
 from seccheck.demo.layout import Layout, Place
 from seccheck.demo.lines import ImapTalk, SmtpTalk, exchange_bus
 from seccheck.demo.loop import Loop, Talk
-from seccheck.demo.names import Zone, ZoneTalk
+from seccheck.demo.names import NameServer, NameTalk
 from seccheck.demo.oldtls import NOTHING_MORE, TLS12, ClientHello, OldTls
 from seccheck.demo.ssh import SshTalk
 from seccheck.demo.systems import ServiceKind
 from seccheck.demo.tls import ByName, Choice, StartTls, TlsTalk
 from seccheck.demo.web import Site, WebTalk
+from seccheck.demo.zones import ZoneKey, zones
 
 _MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _ALLOW_CLIENT_RENEGOTIATION = 0x100
 """SSL_OP_ALLOW_CLIENT_RENEGOTIATION of OpenSSL 3, which Python has no name for."""
-_ELSEWHERE = "127.255.0.1"
-"""An address of nobody."""
 _GOOD_GROUPS = {23, 24, 25, 29, 30, 0x11EC, 0x11EB, 0x11ED, *range(256, 261)}
 _P224 = 21
 
@@ -40,7 +39,7 @@ _GROUP_2 = int(
 """The prime of 1024 bits of RFC 2409, 6.2."""
 
 
-def serve(loop: Loop, layout: Layout, authority: Authority) -> None:
+def serve(loop: Loop, layout: Layout, authority: Authority, zone_key: ZoneKey) -> None:
     """Make every socket of `layout` answer."""
     by_name: dict[int, dict[str, Callable[[], Talk]]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -55,22 +54,16 @@ def serve(loop: Loop, layout: Layout, authority: Authority) -> None:
                 loop.listen(layout.streams[place.address, port], DOORS[door.speaks])
     for port, talks in by_name.items():
         loop.listen(layout.streams["::1", port], partial(ByName, talks))
-    _serve_names(loop, layout)
+    _serve_names(loop, layout, zone_key)
     for where, sock in layout.datagrams.items():
         if where != layout.name_server:
             loop.listen_datagrams(sock, _memcached)
 
 
-def _serve_names(loop: Loop, layout: Layout) -> None:
-    zone = Zone({place.system.host: _published(place) for place in layout.places})
-    loop.listen(layout.streams[layout.name_server], lambda: ZoneTalk(zone))
-    loop.listen_datagrams(layout.datagrams[layout.name_server], zone.answer)
-
-
-def _published(place: Place) -> tuple[str, ...]:
-    """The addresses that DNS gives for a system."""
-    ipv4 = _ELSEWHERE if place.system.conduct.other_address else place.address
-    return (ipv4, "::1") if place.ipv6 else (ipv4,)
+def _serve_names(loop: Loop, layout: Layout, key: ZoneKey) -> None:
+    server = NameServer(zones(layout.places, layout.name_server[0], key))
+    loop.listen(layout.streams[layout.name_server], lambda: NameTalk(server))
+    loop.listen_datagrams(layout.datagrams[layout.name_server], server.answer)
 
 
 def _talk(kind: ServiceKind, place: Place, tls: _Tls) -> Callable[[], Talk]:

@@ -5,6 +5,7 @@ The units are real bodies, the systems and findings are invented.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -13,12 +14,14 @@ from typing import Literal
 
 from seccheck.demo.conduct import Conduct
 from seccheck.demo.defects import DEFECTS, spoiled
-from seccheck.demo.names import ZONE
 from seccheck.errors import SeccheckError
 from seccheck.model import Text
 
 ServiceKind = Literal["https", "http", "ssh", "smtp", "imaps", "tcp"]
+Profile = Literal["technical", "full"]
 
+ZONE = "seccheck-demo.gov.vn"
+"""The domain of the demonstration; the fleet's own name server alone knows it."""
 NOT_REPORTING = ("bac-lieu", "vass", "vast", "vna", "vov", "hcmmausoleum", "cmsc")
 """One locality and six central bodies: units without a system have not reported."""
 
@@ -77,12 +80,12 @@ KINDS = {
     ),
     "daugia": Kind("Cổng đấu giá tài sản quốc gia", "National property-auction portal", 3, ("https", "http")),
     "thue": Kind(
-        "Hệ thống quản lý thuế điện tử", "Electronic tax-administration system", 4, ("https", "ssh")
+        "Hệ thống quản lý thuế điện tử", "Electronic tax-administration system", 3, ("https", "ssh")
     ),
     "doanhnghiep": Kind(
         "Hệ thống thông tin quốc gia về đăng ký doanh nghiệp",
         "National business-registration information system",
-        4,
+        3,
         ("https", "http"),
         ("national",),
     ),
@@ -101,7 +104,7 @@ KINDS = {
     ),
     "giaoduc": Kind("Cơ sở dữ liệu ngành giáo dục", "Education-sector database", 3, ("https", "http")),
     "datdai": Kind(
-        "Cơ sở dữ liệu quốc gia về đất đai", "National land database", 4, ("https",), ("national",)
+        "Cơ sở dữ liệu quốc gia về đất đai", "National land database", 3, ("https",), ("national",)
     ),
     "laodong": Kind(
         "Cơ sở dữ liệu lao động, việc làm", "Labour and employment database", 3, ("https", "ssh")
@@ -123,7 +126,7 @@ KINDS = {
     "baohiem": Kind(
         "Cơ sở dữ liệu quốc gia về bảo hiểm",
         "National insurance database",
-        4,
+        3,
         ("https", "ssh"),
         ("national", _POPULATION),
     ),
@@ -182,37 +185,37 @@ _WRONG: dict[str, tuple[str, ...]] = {
     "dien-bien-dichvucong": ("expired",),
     "lai-chau-dichvucong": ("wrong-name",),
     "son-la-dichvucong": ("php-unsupported",),
-    "yen-bai-dichvucong": ("cbc",),
+    "yen-bai-dichvucong": ("unsigned-zone",),
     "hoa-binh-dichvucong": ("http-content",),
     "bac-giang-dichvucong": ("self-signed",),
-    "hai-duong-dichvucong": ("cookie",),
+    "hai-duong-dichvucong": ("cookie", "no-dmarc"),
     "thai-binh-dichvucong": ("no-tls13",),
-    "ninh-binh-dichvucong": ("database",),
+    "ninh-binh-dichvucong": ("database", "zone-transfer"),
     "quang-binh-dichvucong": ("no-intermediate",),
     "quang-tri-dichvucong": ("ssl3",),
     "quang-nam-lgsp": ("old-ssh",),
-    "phu-yen-dichvucong": ("short-dh",),
+    "phu-yen-dichvucong": ("short-dh", "dmarc-none"),
     "ninh-thuan-dichvucong": ("sha1",),
-    "kon-tum-dichvucong": ("short-key",),
+    "kon-tum-dichvucong": ("short-key", "no-nosniff"),
     "gia-lai-dichvucong": ("renegotiation",),
     "dak-nong-dichvucong": ("apache-exploited",),
     "binh-phuoc-dichvucong": ("3des", "rc4"),
-    "tay-ninh-dichvucong": ("approved-desktop",),
+    "tay-ninh-dichvucong": ("approved-desktop", "restore-untested"),
     "ben-tre-dichvucong": ("no-nosniff", "framing"),
     "an-giang-info": ("no-https",),
-    "soc-trang-dichvucong": ("plain-on-https",),
+    "soc-trang-dichvucong": ("plain-on-https", "any-issuer"),
     "binh-dinh-mail": ("ftp", "no-tls13", "static-rsa"),
-    "mocst-dichvucong": ("short-hsts", "apache-outdated"),
-    "mard-dichvucong": ("open-port", "compression"),
+    "mocst-dichvucong": ("short-hsts", "apache-outdated", "dead-exchanger"),
+    "mard-dichvucong": ("open-port", "compression", "expired-zone"),
     "moit-xuatxu": ("docker", "memcached"),
 }
 """The systems that do not meet all criteria, and why."""
 
 _INSTEAD: dict[str, tuple[str, ...]] = {
-    "ninh-binh-dichvucong": ("tls11",),
-    "tay-ninh-dichvucong": ("open-csp",),
+    "ninh-binh-dichvucong": ("tls11", "zone-transfer"),
+    "tay-ninh-dichvucong": ("open-csp", "restore-untested"),
     "binh-dinh-mail": ("null", "self-signed"),
-    "mard-dichvucong": ("compression",),
+    "mard-dichvucong": ("compression", "expired-zone"),
     "moit-xuatxu": ("cbc", "no-hsts"),
 }
 """The same systems where all share one address, on which an open port would be everybody's."""
@@ -229,8 +232,8 @@ _DISCLOSES: dict[str, Conduct] = {
     "oog-dvcqg": Conduct(server="nginx"),
     "mic-ndxp": Conduct(server="Apache"),
 }
-"""What some systems say of their software. Those that name a version bring a document about its patches: the
-number is one that distributions keep while they mend it, so nothing can be told from outside."""
+"""What some systems say of their software. Nothing can be told from outside of those that name a version, for
+distributions keep the number while they mend it: a document has to say."""
 
 
 _OF_MAIL = {"TLS-03", "TLS-05", "CRT-01", "CRT-02", "CRT-03"}
@@ -251,17 +254,23 @@ class DemoSystem:
     """The first label of its host names."""
     conduct: Conduct
     defects: tuple[str, ...] = ()
-    documented: bool = False
-    """Whether a document answers what no probe can tell of its patches."""
+
+    @property
+    def domain(self) -> str:
+        """The domain of its unit, a zone of its own."""
+        return f"{self.unit}.{ZONE}"
 
     @property
     def host(self) -> str:
         """The host name of its services, which the fleet's own name server knows."""
-        return f"{self.label}.{self.unit}.{ZONE}"
+        return f"{self.label}.{self.domain}"
 
-    def fails(self) -> set[str]:
+    def fails(self, profile: Profile = "full") -> set[str]:
         """The criteria it fails, by its defects."""
-        broken = set().union(*(DEFECTS[one].breaks(self.level) for one in self.defects))
+        shown = [DEFECTS[one] for one in self.defects]
+        broken = set().union(
+            *(one.breaks(self.level) for one in shown if profile == "full" or one.needs != "document")
+        )
         mail = {"smtp", "imaps"} & set(self.services)
         return broken | {"MAI-03"} if mail and broken & _OF_MAIL else broken
 
@@ -291,18 +300,18 @@ def systems(
     for id_ in extra:
         _known(id_, [system.id for system in made], "system of the demonstration")
     result = [_with_defects(system, extra.get(system.id, ())) for system in made]
+    alone = {unit for unit, count in Counter(one.unit for one in result).items() if count == 1}
     if one_address:
         result = [replace(system, level=min(system.level, _HIGHEST_WHERE_SHARED)) for system in result]
     for system in result:
         for defect in system.defects:
-            _check_possible(system, defect, one_address=one_address)
+            _check_possible(system, defect, one_address=one_address, alone=system.unit in alone)
     return result
 
 
 def _system(unit: str, name: Text, kind: str, defects: Mapping[str, tuple[str, ...]]) -> DemoSystem:
     what = KINDS[kind]
     id_ = f"{unit}-{kind}"
-    disclosing = _DISCLOSES.get(id_)
     system = DemoSystem(
         id=id_,
         unit=unit,
@@ -311,8 +320,7 @@ def _system(unit: str, name: Text, kind: str, defects: Mapping[str, tuple[str, .
         tags=what.tags,
         services=what.services,
         label=kind,
-        conduct=disclosing or Conduct(),
-        documented=bool(disclosing and any(mark in repr(disclosing) for mark in ("nginx/", "OpenSSH_"))),
+        conduct=_DISCLOSES.get(id_, Conduct()),
     )
     return _with_defects(system, defects.get(id_, ()))
 
@@ -325,16 +333,18 @@ def _with_defects(system: DemoSystem, defects: tuple[str, ...]) -> DemoSystem:
     return replace(system, conduct=conduct, services=services, defects=system.defects + defects)
 
 
-def _check_possible(system: DemoSystem, defect: str, *, one_address: bool) -> None:
+def _check_possible(system: DemoSystem, defect: str, *, one_address: bool, alone: bool) -> None:
     needs = DEFECTS[defect].needs
-    has = {"system", *system.services}
+    has = {"system", "document", *system.services}
+    if alone:
+        has.add("domain")
     if has & {"https", "smtp", "imaps"}:
         has.add("tls")
     if not one_address:
         has.add("address")
     if needs not in has:
         raise SeccheckError(
-            f"{system.id} has no {needs} service of its own, so the defect {defect!r} cannot show there",
+            f"{system.id} has no {needs} of its own, so the defect {defect!r} cannot show there",
             next_step="choose another system or another defect",
         )
 

@@ -57,12 +57,10 @@ def unused_defects() -> dict[str, tuple[str, ...]]:
     """Defects that no shipped system has, each on a good system where it shows."""
     shipped = systems()
     used = {defect for one in shipped for defect in one.defects}
-    free = [one for one in shipped if not one.defects and not one.documented]
+    free = [one for one in shipped if not one.defects]
     chosen: dict[str, tuple[str, ...]] = {}
     for defect in sorted(set(DEFECTS) - used):
-        needs = {"tls": "https", "address": "https", "system": "https"}.get(
-            DEFECTS[defect].needs, DEFECTS[defect].needs
-        )
+        needs = DEFECTS[defect].needs if DEFECTS[defect].needs in {"http", "ssh"} else "https"
         where = next(one for one in free if needs in one.services and one.id not in chosen)
         chosen[where.id] = (defect,)
     return chosen

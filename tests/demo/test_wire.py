@@ -11,10 +11,14 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import dns.message
 import dns.query
 import dns.rcode
+import dns.rdatatype
+import dns.zone
 import paramiko
 import pytest
 from cryptography import x509
@@ -256,14 +260,40 @@ def datagram(address: str, port: int, said: bytes) -> bytes:
             return b""
 
 
+@cache
+def name_server(folder: Path) -> tuple[str, int]:
+    """Where the fleet's name server is, as the registry says."""
+    [server] = load_registry(folder / "registry.yaml").resolvers
+    return server.address, server.port
+
+
+def ask_names(
+    running: Running, name: str, kind: str, *, signed: bool = False, stream: bool = False
+) -> dns.message.Message:
+    address, port = name_server(running.folder)
+    query = dns.message.make_query(name, kind, want_dnssec=signed)
+    send = dns.query.tcp if stream else dns.query.udp
+    return send(query, address, port=port, timeout=5)
+
+
 def published(running: Running, host: str, kind: str) -> list[str]:
-    """What the fleet's name server gives, as the registry says where it is."""
-    registry = load_registry(running.folder / "registry.yaml")
-    [server] = registry.resolvers
-    query = dns.message.make_query(host, kind)
-    response = dns.query.udp(query, server.address, port=server.port, timeout=5)
-    assert dns.query.tcp(query, server.address, port=server.port, timeout=5).answer == response.answer
+    response = ask_names(running, host, kind)
+    assert ask_names(running, host, kind, stream=True).answer == response.answer
     return [record.to_text() for rrset in response.answer for record in rrset]
+
+
+def delv(running: Running, name: str, kind: str) -> str:
+    """What BIND's own validator thinks of an answer."""
+    address, port = name_server(running.folder)
+    match = re.fullmatch(r"(\S+) IN DS (\d+) (\d+) (\d+) (\S+)\n", (running.folder / "names.ds").read_text())
+    assert match
+    anchor = running.folder / "delv.anchor"
+    anchor.write_text(
+        f'trust-anchors {{ {match[1]} static-ds {match[2]} {match[3]} {match[4]} "{match[5]}"; }};\n'
+    )
+    root = f"+root={match[1]}"
+    command = [tool("delv"), f"@{address}", "-p", str(port), "-a", str(anchor), root, name, kind]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
 
 
 def ssh_offer(spot: Spot) -> bytes:
@@ -309,6 +339,14 @@ def approves(port: int, check: Callable[[str], bool]) -> Check:
 
 def verified(code: int) -> Check:
     return lambda running, system: verification(running, running.spot(system.id, "https")) == code
+
+
+def in_zone(check: Callable[[Running, str], bool]) -> Check:
+    return lambda running, system: check(running, system.domain)
+
+
+def says_unmet(running: Running, system: DemoSystem) -> bool:
+    return any(one.states == "not-met" for one in running.registered[system.id].evidence.values())
 
 
 SHOWS: dict[str, Check] = {
@@ -384,6 +422,33 @@ SHOWS: dict[str, Check] = {
         running.address(system.id) not in published(running, system.host, "A")
     ),
     "no-ipv6": lambda running, system: not published(running, system.host, "AAAA"),
+    "unsigned-zone": in_zone(
+        lambda running, domain: (
+            not published(running, domain, "DNSKEY") and "; unsigned answer" in delv(running, domain, "SOA")
+        )
+    ),
+    "expired-zone": in_zone(
+        lambda running, domain: (
+            bool(published(running, domain, "DNSKEY")) and not delv(running, domain, "SOA")
+        )
+    ),
+    "zone-transfer": in_zone(
+        lambda running, domain: len(ask_names(running, domain, "AXFR", stream=True).answer) > 2
+    ),
+    "dead-exchanger": in_zone(
+        lambda running, domain: any(
+            host != "." and not published(running, host, "A")
+            for host in (text.split(" ")[1] for text in published(running, domain, "MX"))
+        )
+    ),
+    "any-issuer": in_zone(
+        lambda running, domain: not any(" issue " in text for text in published(running, domain, "CAA"))
+    ),
+    "no-dmarc": in_zone(lambda running, domain: not published(running, f"_dmarc.{domain}", "TXT")),
+    "dmarc-none": in_zone(
+        lambda running, domain: "p=none;" in "".join(published(running, f"_dmarc.{domain}", "TXT"))
+    ),
+    "restore-untested": says_unmet,
     "php-unsupported": on("https", lambda spot: header(spot, "X-Powered-By") == "PHP/5.6.40"),
     "apache-exploited": on("https", lambda spot: header(spot, "Server") == "Apache/2.4.49 (Unix)"),
     "apache-outdated": on("https", lambda spot: header(spot, "Server") == "Apache/2.4.62 (Debian)"),
@@ -523,14 +588,11 @@ def test_a_page_that_is_not_there_says_so_and_nothing_else(running: Running) -> 
 
 def test_names_are_published_with_the_registered_address_and_served_over_ipv6(running: Running) -> None:
     context = ssl.create_default_context(cafile=running.folder / "ca.pem")
-    [server] = load_registry(running.folder / "registry.yaml").resolvers
     for system in running.systems.values():
         if system.defects or "https" not in system.services:
             continue
-        query = dns.message.make_query(system.host, "AAAA")
-        over_ipv6 = dns.query.udp(query, server.address, port=server.port, timeout=5).answer
         port = running.spot(system.id, "https").port
-        if over_ipv6:
+        if ask_names(running, system.host, "AAAA").answer:
             with (
                 socket.create_connection(("::1", port), timeout=5) as sock,
                 context.wrap_socket(sock, server_hostname=system.host) as tls,
@@ -539,16 +601,55 @@ def test_names_are_published_with_the_registered_address_and_served_over_ipv6(ru
     assert published(running, system.host, "A") == [running.address(system.id)]
 
 
-def test_the_name_server_knows_its_own_zone_only(running: Running) -> None:
-    [server] = load_registry(running.folder / "registry.yaml").resolvers
-    for name, code in (("nobody.seccheck-demo.gov.vn", "NXDOMAIN"), ("example.org", "REFUSED")):
-        response = dns.query.udp(
-            dns.message.make_query(name, "A"), server.address, port=server.port, timeout=5
-        )
-        assert dns.rcode.to_text(response.rcode()) == code
-    with socket.create_connection((server.address, server.port), timeout=5) as sock:
+def test_the_name_server_knows_its_own_zones_only(running: Running) -> None:
+    for name, code in (
+        ("nobody.seccheck-demo.gov.vn", "NXDOMAIN"),
+        ("nobody.ha-noi.seccheck-demo.gov.vn", "NXDOMAIN"),
+        ("_domainkey.nghe-an.seccheck-demo.gov.vn", "NOERROR"),
+        ("example.org", "REFUSED"),
+        ("gov.vn", "REFUSED"),
+    ):
+        assert dns.rcode.to_text(ask_names(running, name, "A").rcode()) == code
+    with socket.create_connection(name_server(running.folder), timeout=5) as sock:
         sock.sendall(b"\0\x03abc")
         assert sock.recv(9) == b""
+
+
+def test_another_validator_finds_the_zones_secure(running: Running) -> None:
+    """BIND's, on answers and on proofs that there is none, but for what the two defects say."""
+    host = running.good().host
+    for name, kind in ((host, "A"), (running.good().domain, "MX"), ("seccheck-demo.gov.vn", "NS")):
+        assert "; fully validated" in delv(running, name, kind)
+    for name, kind in ((host, "TXT"), (f"nobody.{host}", "A"), ("yen-bai.seccheck-demo.gov.vn", "DS")):
+        assert "; negative response, fully validated" in delv(running, name, kind)
+
+
+def test_a_zone_is_given_away_by_its_defect_only_and_then_whole(running: Running) -> None:
+    zone = dns.zone.Zone(running.having("zone-transfer").domain + ".")
+    address, port = name_server(running.folder)
+    dns.query.inbound_xfr(address, zone, port=port, timeout=5)
+    given = {dns.rdatatype.to_text(rdataset.rdtype) for _name, rdataset in zone.iterate_rdatasets()}
+    assert {"SOA", "NS", "MX", "TXT", "CAA", "A", "DNSKEY", "RRSIG", "NSEC"} <= given
+    for refused in (
+        ask_names(running, running.good().domain, "AXFR", stream=True),
+        ask_names(running, "seccheck-demo.gov.vn", "AXFR", stream=True),
+        ask_names(running, running.having("zone-transfer").domain, "IXFR"),
+    ):
+        assert (dns.rcode.to_text(refused.rcode()), refused.answer) == ("REFUSED", [])
+
+
+def test_mail_of_every_unit_is_protected_and_only_some_take_any(running: Running) -> None:
+    for system in running.systems.values():
+        if system.defects:
+            continue
+        [spf] = published(running, system.domain, "TXT")
+        [exchanger] = published(running, system.domain, "MX")
+        assert "p=reject" in published(running, f"_dmarc.{system.domain}", "TXT")[0]
+        key = published(running, f"mail._domainkey.{system.domain}", "TXT")
+        if "smtp" in system.services:
+            assert (spf, exchanger, bool(key)) == ('"v=spf1 mx -all"', f"10 {system.host}.", True)
+        elif exchanger == "0 .":
+            assert (spf, key) == ('"v=spf1 -all"', [])
 
 
 def test_a_port_shared_by_name_refuses_hellos_without_a_known_one(running: Running) -> None:
