@@ -9,13 +9,13 @@ ROOT = Path(__file__).parent.parent
 OPTIONS = (
     *("--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-annotate", "--no-header", "--quiet"),
     *("--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links"),
-    *("--build-deps-for", "editable", "--build-deps-for", "wheel"),
 )
+BUILD = ("--build-deps-for", "editable", "--build-deps-for", "wheel")
 
 
-def lock(name: str, *extra: str) -> None:
-    """Compile one lock file from pyproject.toml."""
-    compiler = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *extra, "-o", name, "pyproject.toml"]
+def lock(name: str, *extra: str, source: str = "pyproject.toml") -> None:
+    """Compile one lock file from what `source` asks for."""
+    compiler = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *extra, "-o", name, source]
     subprocess.run(compiler, cwd=ROOT, check=True)
     text = (ROOT / name).read_text(encoding="utf-8")
     if re.search(r"://|--(extra-)?index-url|--find-links", text):
@@ -23,5 +23,6 @@ def lock(name: str, *extra: str) -> None:
 
 
 if __name__ == "__main__":
-    lock("requirements.lock")
-    lock("requirements-dev.lock", "--extra", "dev")
+    lock("requirements.lock", *BUILD)
+    lock("requirements-dev.lock", *BUILD, "--extra", "dev")
+    lock("tests/validators.lock", source="tests/validators.in")

@@ -114,10 +114,9 @@ def _result(listing: Listing, entry: Entry, rules: dict[str, int]) -> dict[str, 
     }
     if finding.criterion in rules:
         result["ruleIndex"] = rules[finding.criterion]
-    if finding.waiver:
-        result["suppressions"] = [
-            {"kind": "external", "status": "accepted", "justification": listing.waiver(entry)}
-        ]
+    if finding.verdict == "waived":
+        why = {"justification": listing.waiver(entry)} if finding.waiver else {}
+        result["suppressions"] = [{"kind": "external", "status": "accepted", **why}]
     return result
 
 
