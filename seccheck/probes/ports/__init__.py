@@ -7,6 +7,7 @@ Two engines, same facts: our own loop, and nmap through python-nmap for the firs
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from seccheck.probes import Answer, Endpoint, Looks, Probe
 from seccheck.probes.ports.facts import PortsFacts, PortsParams
@@ -21,6 +22,7 @@ def collect_many(looks: Looks, hand_over: Callable[[Answer], None], context: Con
     run(looks, hand_over, context, seconds)
 
 
+@lru_cache(maxsize=1024)
 def _count(params: PortsParams) -> int:
     return len(ports_of(params.tcp_sets) | {*params.tcp, *params.declared})
 
