@@ -57,6 +57,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: OutFolder = None,
+    profile: Profile = "full",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the fleet running for experiments.")] = False,
     language: Language = "vi",
     open_report: Annotated[
@@ -72,10 +73,10 @@ def demo(
     from seccheck.reference import BUNDLED, load_reference
     from seccheck.registry import load_registry
 
+    criteria = load_criteria("project06-2024", load_probes(), profile=profile)
     with tempfile.TemporaryDirectory(prefix="seccheck-demo-") as place, Fleet(Path(place)) as fleet:
         say("demo: 124 systems are up on loopback; the names are real bodies, the findings are not")
         registry = load_registry(fleet.registry)
-        criteria = load_criteria("project06-2024", load_probes(), profile="technical")
         folder = _scan(
             registry,
             criteria,
