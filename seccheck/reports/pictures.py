@@ -15,6 +15,10 @@ SHADES = (0.1, 0.25, 0.5)
 """Shares up to which a cell has the first, second and third shade; above, the fourth."""
 
 
+FEW = 9
+"""Up to so many systems, a tile shows the worst of them; of more, the shares."""
+
+
 class Tile(NamedTuple):
     """A locality on the map."""
 
@@ -25,6 +29,7 @@ class Tile(NamedTuple):
     value: str
     shape: str
     title: str
+    counts: Counts | None
 
 
 class Tiles(NamedTuple):
@@ -33,6 +38,11 @@ class Tiles(NamedTuple):
     width: int
     height: int
     tiles: list[Tile]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether tiles show shares."""
+        return any(tile.shape == "mixed" for tile in self.tiles)
 
 
 def tiles_of(overview: Overview, words: Words) -> Tiles | None:
@@ -51,18 +61,26 @@ def tiles_of(overview: Overview, words: Words) -> Tiles | None:
             shape, value = "missing", "–"
             said = words.gettext("has not reported")
             if counts:
-                shape, said = unit_shape(counts), f"{counts.meets}/{counts.reported}"
-                value = said
+                shape, value, said = _tile(counts, words)
             elif unit.id in overview.reporting:
                 said = words.gettext("not looked at in this run")
             lines = [short] if short else _two_lines(name)
-            tiles.append(Tile(unit.id, column, row, lines, value, shape, f"{name}: {said}"))
+            tiles.append(Tile(unit.id, column, row, lines, value, shape, f"{name}: {said}", counts))
     if not tiles:
         return None
     return Tiles(max(tile.column for tile in tiles) + 1, max(tile.row for tile in tiles) + 1, tiles)
 
 
-def unit_shape(counts: Counts) -> str:
+def _tile(counts: Counts, words: Words) -> tuple[str, str, str]:
+    """The shape of a tile, what stands in it, and what is said of it: of many systems, the shares."""
+    said = f"{words.number(counts.meets)}/{words.number(counts.reported)}"
+    if counts.reported <= FEW:
+        return _unit_shape(counts), said, said
+    short = said if len(said) <= 5 else words.percent(counts.meets, counts.reported)
+    return "mixed", short, said
+
+
+def _unit_shape(counts: Counts) -> str:
     """How a unit looks as a whole: by its worst system."""
     if counts.does_not_meet:
         return "does-not-meet"

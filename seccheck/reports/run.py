@@ -161,7 +161,10 @@ class CriterionEntry(Record):
 
     def months(self, level: int) -> int | None:
         """How many months a document answers it for a system of `level`."""
-        months = _at_level(self.evidence_months, level)
+        months = self.evidence_months
+        if isinstance(months, dict) and "parameter" in months:
+            months = self.parameters.get(months["parameter"])
+        months = _at_level(months, level)
         return months if isinstance(months, int) else None
 
 

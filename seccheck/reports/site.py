@@ -16,7 +16,7 @@ from markupsafe import Markup
 from seccheck.reports.overview import Blocker, Overview, Row
 from seccheck.reports.repeat import where
 from seccheck.reports.run import CriterionEntry, Finding
-from seccheck.reports.words import Words
+from seccheck.reports.words import Words, visible_or_same
 from seccheck.resources import bundled
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ class Site:
             extensions=["jinja2.ext.i18n"],
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=visible_or_same,
         )
         environment.install_gettext_callables(  # type: ignore[attr-defined]
             self.words.gettext, self.words.ngettext, newstyle=True

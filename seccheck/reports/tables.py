@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seccheck.reports import Options
 from seccheck.reports.overview import Overview, redacted
 from seccheck.reports.run import Finding, Reader, RunFolder, SystemResult
-from seccheck.reports.words import Words
+from seccheck.reports.words import Words, visible
 
 Cell = str | int
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
@@ -20,9 +20,10 @@ def inert(text: str) -> str:
 
     OWASP, CSV Injection; the full-width forms are taken for formulas by East Asian editions.
     """
-    if text[:1].isalnum():
-        return text
-    return f"'{text}" if text.lstrip(" \N{NO-BREAK SPACE}").startswith(FORMULA) else text
+    shown = visible(text)
+    if shown[:1].isalnum() or not text.lstrip(" \N{NO-BREAK SPACE}").startswith(FORMULA):
+        return shown
+    return f"'{shown}"
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class Tables:
             Column(say("Has reported"), 14),
             Column(say("Systems"), 10),
             Column(say("Meet"), 10),
-            Column(say("Do not"), 16),
+            Column(say("Do not meet"), 16),
             Column(say("Not concluded"), 16),
             Column(say("Not assessed"), 14),
         ]

@@ -23,6 +23,11 @@ class Step(NamedTuple):
     units: int
     """The units of those systems."""
 
+    @property
+    def settles(self) -> bool:
+        """Whether something has to be made clear first, so that the gain is only a possible one."""
+        return any(verdict == "inconclusive" for _, verdict in self.criteria)
+
 
 def way_up(
     lacking: Iterable[tuple[str, str, Iterable[Lack]]], figure: int, gravity: Callable[[str], int]

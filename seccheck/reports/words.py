@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import unicodedata
 from datetime import date, datetime
 from functools import cache, cached_property, lru_cache
 from typing import Any
@@ -122,6 +123,26 @@ def translations(language: str) -> gettext.NullTranslations:
     return gettext.GNUTranslations(compiled)
 
 
+def visible(text: str) -> str:
+    """`text` with control characters, text direction overrides and the like written out as escapes.
+
+    What servers say was made safe when it was recorded; this holds for whatever else ends in a report.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign
+        if sign.isprintable() or sign in "\n\t" or unicodedata.category(sign) == "Zs"
+        else f"\\u{ord(sign):04x}"
+        for sign in text
+    )
+
+
+def visible_or_same(value: object) -> object:
+    """`visible` for text that is not yet safe; any other value as it is."""
+    return visible(value) if type(value) is str else value
+
+
 class Words:
     """Everything said in one language."""
 
@@ -199,6 +220,12 @@ class Words:
     def number(self, number: float) -> str:
         """A number with the thousands marked as in this language."""
         return _number(number, self.language)
+
+    def percent(self, part: int, whole: int) -> str:
+        """A share, rounded down so that 100 % means all."""
+        from babel.numbers import format_percent
+
+        return format_percent(100 * part // whole / 100, locale=self.language)
 
     def signed(self, number: int) -> str:
         """A difference: +14, −3, 0."""

@@ -14,6 +14,7 @@ from typing import IO
 from xml.sax.saxutils import escape, quoteattr
 
 from seccheck.reports.tables import Cell, Column
+from seccheck.reports.words import visible
 
 MOST_ROWS = 1_048_576
 """Rows of a sheet, its header included."""
@@ -107,7 +108,7 @@ def _row(number: int, cells: list[Cell], style: int) -> str:
         if isinstance(cell, int):
             parts.append(f'<c r="{name}{number}"{shown}><v>{cell}</v></c>')
         elif cell:
-            text = _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", cell[:MOST_TEXT])
+            text = _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", visible(cell[:MOST_TEXT]))
             text = escape(_ESCAPE.sub("_x005F_", text))
             parts.append(
                 f'<c r="{name}{number}" t="inlineStr"{shown}><is><t xml:space="preserve">{text}</t></is></c>'

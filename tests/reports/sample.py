@@ -87,7 +87,7 @@ SYSTEM_NAMES = (
 )
 HOSTILE = (
     "<script>document.title='owned'</script><svg onload=alert(1)>"
-    "\\x1b[31m\\u202egnp.exe'\"><img src=x onerror=alert(2)>"
+    "\x1b[31m\u202egnp.exe\u2066'\"><img src=x onerror=alert(2)>\x00\x9b"
 )
 
 

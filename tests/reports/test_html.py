@@ -285,7 +285,10 @@ def test_hostile_text_stays_text(hostile_site):
     for path, page in pages(hostile_site).items():
         assert page.elements["script"] == page.elements["img"] == 0, path
         assert not [name for name, _ in page.attributes if name.startswith("on")], path
-    assert "&lt;script&gt;document.title" in everything(hostile_site)
+    text = everything(hostile_site)
+    assert "&lt;script&gt;document.title" in text
+    assert "\\u001b[31m\\u202egnp.exe" in text
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
 
 
 def test_an_earlier_report_is_replaced_whole_and_anything_else_is_refused(tmp_path, run_folder):
