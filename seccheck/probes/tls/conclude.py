@@ -156,7 +156,7 @@ class _Conclusion:
         self.found["dh_bits"] = tuple(sorted(sizes))
         if "groups" not in visit.begun:
             self.add("groups", *evidence.doubt(None))
-        elif visit.last_groups and not self._no_more_groups():
+        elif visit.last_groups and not visit.refuses(visit.last_groups):
             self.doubt("groups", visit.last_groups)
         for version in UP_TO_TLS12:
             if visit.accepts(version):
@@ -165,9 +165,6 @@ class _Conclusion:
         if offer_open := self._open_old_version():
             self.doubt("groups", offer_open)
             self.doubt("dh_bits", offer_open)
-
-    def _no_more_groups(self) -> bool:
-        return self.visit.last_groups is not None and self.evidence.refused(self.visit.last_groups, 1)
 
     def features(self) -> None:
         """Compression, RFC 7627, RFC 5746 and renegotiation, by the newest version up to TLS 1.2."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -100,21 +101,25 @@ def key_of(suite: int) -> str:
 @cache
 def all_tls12() -> tuple[int, ...]:
     """Every suite of TLS 1.2, strong ones first."""
-    strong = [suite for suite in _up_to_tls12() if classes(suite) == ("fs-aead",)]
-    return (*strong, *weak_tls12())
+    return (*strong_tls12(), *_strongest_first(weak_tls12()))
 
 
 @cache
 def weak_tls12() -> tuple[int, ...]:
-    """Everything TLS 1.2 can be offered but forward-secret AEAD, the weakest first."""
+    """Everything TLS 1.2 can be offered but forward-secret AEAD, the weakest first.
+
+    Suites with a DH prime come last of all: some servers have them on without a prime, and hang up as soon
+    as they choose one, which would hide what else they accept.
+    """
     weak = [suite for suite in _up_to_tls12() if classes(suite) != ("fs-aead",)]
-    return tuple(sorted(weak, key=lambda suite: (_weakness(suite), suite)))
+    return tuple(sorted(weak, key=lambda suite: (is_ephemeral_dh(suite), _weakness(suite), suite)))
 
 
 @cache
 def strong_tls12() -> tuple[int, ...]:
-    """The forward-secret AEAD suites only, for stacks that choke on a long list."""
-    return tuple(suite for suite in all_tls12() if classes(suite) == ("fs-aead",))
+    """The forward-secret AEAD suites only, for stacks that choke on a long list; a DH prime last here too."""
+    strong = [suite for suite in _up_to_tls12() if classes(suite) == ("fs-aead",)]
+    return tuple(sorted(strong, key=lambda suite: (is_ephemeral_dh(suite), suite)))
 
 
 @cache
@@ -128,7 +133,7 @@ def old() -> tuple[int, ...]:
         for suite in weak_tls12()
         if not re.search(r"SHA256|SHA384|GCM|CCM|ARIA|_DH_DSS|_DH_RSA|EXPORT1024|FIPS", name(suite))
     ]
-    return tuple(reversed(kept))
+    return _strongest_first(kept)
 
 
 @cache
@@ -176,6 +181,12 @@ def static_rsa(*, tls12: bool) -> tuple[int, ...]:
     pool = weak_tls12() if tls12 else weak_old()
     found = [s for s in pool if "static-rsa" in classes(s) and "export" not in classes(s)]
     return tuple(sorted(found, key=lambda suite: "GCM" not in name(suite)))
+
+
+def _strongest_first(weakest_first: Sequence[int]) -> tuple[int, ...]:
+    found = list(reversed(weakest_first))
+    found.sort(key=is_ephemeral_dh)
+    return tuple(found)
 
 
 def _up_to_tls12() -> list[int]:

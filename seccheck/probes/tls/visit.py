@@ -352,6 +352,8 @@ class Visit:
             )
             reply = yield self.last_groups
             if not reply.whole:
+                self.needed[self.last_groups.key] = self.last_groups
+                self.enough_once.add(self.last_groups.key)
                 return
 
     def _beside(self, version: str) -> tuple[int, ...]:
