@@ -7,7 +7,6 @@ for an alert (GitHub's code scanning looks at neither `kind` nor `suppressions`)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,16 @@ KIND = {"pass": "pass", "fail": "fail", "inconclusive": "review", "not-applicabl
 """SARIF 3.27.9; a waived finding keeps the kind of what was found, under a suppression (3.35)."""
 
 
-def write(run: RunFolder, out: Path, options: Options, *, fails_only: bool = False) -> None:
-    """Write `run` to the file `out`, a result a line."""
-    listing = Listing(run, options)
+def write(run: RunFolder, out: Path, options: Options) -> None:
+    """Write every finding of `run` to the file `out`, a result a line."""
     with out.open("wb") as file:
-        file.writelines(_document(listing, fails_only=fails_only))
+        file.writelines(_document(Listing(run, options), fails_only=False))
+
+
+def write_fails(run: RunFolder, out: Path, options: Options) -> None:
+    """SARIF 2.1.0 with counted fails alone, for readers that take any result for an alert."""
+    with out.open("wb") as file:
+        file.writelines(_document(Listing(run, options), fails_only=True))
 
 
 def _document(listing: Listing, *, fails_only: bool) -> Iterator[bytes]:
@@ -142,4 +146,4 @@ def escaped(text: str) -> str:
 
 
 REPORT = Report(id="sarif", extension="sarif", kind="file", write=write)
-FAILS = Report(id="sarif-fails", extension="sarif", kind="file", write=partial(write, fails_only=True))
+FAILS = Report(id="sarif-fails", extension="sarif", kind="file", write=write_fails)
