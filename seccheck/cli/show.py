@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def write_reports(folder: RunFolder, formats: str, language: str) -> None:
     from seccheck.reports import run as reading
 
     options = Options(language=_language(language))
+    os.umask(0o077)  # a run folder is its owner's alone
     for name in check_formats(formats):
         plugin = load_reports()[name]
         if name == "json":
