@@ -127,7 +127,7 @@ def write_registry(path: Path, systems: int, networks: tuple[str, ...] = ("10.0.
 
 def observation(job: Job) -> Observation:
     """What looking would have seen: mostly good, partly bad, now and then nothing."""
-    dice = random.Random(job.key)
+    dice = random.Random(f"{job.probe} {job.endpoint}")
     failed, facts = None, None
     if job.probe != "evidence" and dice.random() < 0.02:
         failed = dice.choice((Reason.TIMEOUT, Reason.UNREACHABLE, Reason.RATE_LIMITED))
@@ -306,7 +306,7 @@ def _http(job: Job, dice: random.Random) -> Facts:
     )
 
 
-def _ports(job: Job, dice: random.Random) -> Facts:
+def _ports(_job: Job, dice: random.Random) -> Facts:
     opened = [22, 80, 443] + ([3306] if not _often(dice) else []) + ([8080] if not _often(dice) else [])
     names = {22: "ssh", 80: "http", 443: "https", 3306: "mysql", 8080: "http-alt"}
     filtered = [port for port in (21, 23, 135, 139, 445, 1433, 3389, 5432) if not _often(dice, 0.6)]

@@ -1,16 +1,15 @@
 """The whole pipeline, on one screen: registry × criteria → plan → collect → evaluate → score → results.
 
 Each step reads only the files that earlier steps wrote into the run folder, so a run can be resumed at
-any point and judged again years later. Systems are judged one by one, never held in memory together.
+any point and judged again years later. Systems are planned and judged one by one, never held together.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,27 @@ from seccheck.criteria import CriteriaSet
 from seccheck.errors import InputError
 from seccheck.executors import Executor
 from seccheck.finding import Judge
-from seccheck.journal import Journal, Line
-from seccheck.model import canonical, moment, timestamp
+from seccheck.journal import Journal, Observed
+from seccheck.lines import listed
+from seccheck.model import moment, timestamp
 from seccheck.observation import Observation
-from seccheck.plan import Jobs, Plan, Planner, make_plan
+from seccheck.parallel import in_order, processors
+from seccheck.plan import make_plan
 from seccheck.probes import load_probes
+from seccheck.questions import Planner
 from seccheck.reference import Reference, load_reference
-from seccheck.registry import Registry, registry_json, scope_of
+from seccheck.registry import Registry, registry_pieces, scope_of
 from seccheck.resolution import Resolution
-from seccheck.runfolder import STOP, RunFolder, RunInfo, Selection, write_private
-from seccheck.score import Score, SystemResult, result_of
+from seccheck.runfolder import STOP, RunFolder, RunInfo, Selection
+from seccheck.score import Counts, Score, SystemResult, result_of
 from seccheck.touched import session, write_touched
 from seccheck.yamlfile import did_you_mean
 
+_encode = msgspec.json.Encoder(order="sorted").encode
+_BATCH = 16
+"""Systems that a process judges before it hands over what it has."""
+_WORTH_WHILE = 200
+"""Systems for each further process."""
 Resolve = Callable[[list[str]], dict[str, Resolution]]
 Progress = Callable[[Observation, int, int], None]
 """Told of each observation, how many are done, and of how many."""
@@ -79,9 +86,12 @@ def planner_for(
     zone: str,
     made: datetime,
     names: dict[str, Resolution] | None = None,
+    zones: tuple[str, ...] = (),
 ) -> Planner:
-    """The planner of these inputs."""
-    return Planner(registry, criteria, load_probes(), names or {}, zone, made)
+    """The planner of these inputs; `zones`: where else there are workers to look from."""
+    return Planner(
+        registry.units, criteria, load_probes(), names or {}, zone, tuple(sorted({zone, *zones})), made
+    )
 
 
 def names_of(registry: Registry) -> list[str]:
@@ -106,6 +116,7 @@ def prepare(
     narrowing: Narrowing = Narrowing(),
     select: str = "",
     zone: str = "internet",
+    zones: tuple[str, ...] = (),
     language: str = "",
     command: str = "",
     waivers: Path | None = None,
@@ -120,7 +131,7 @@ def prepare(
     narrowed = narrowing.apply(registry)
     identifier = new_run_id(made)
     folder = RunFolder.create(out or Path("runs") / identifier)
-    folder.write("inputs/registry.json", registry_json(narrowed))
+    folder.write_pieces("inputs/registry.json", registry_pieces(narrowed))
     write_criteria(folder, criteria, made)
     folder.write_json("inputs/scope.json", scope_of(registry, zone=zone))
     folder.write_reference(reference or load_reference())
@@ -149,6 +160,7 @@ def prepare(
             reporting=tuple(sorted({system.unit for system in registry.systems})),
             demonstration=registry.demonstration,
             registry_digest=registry.digest,
+            zones=zones,
         ),
     )
     _plan(folder, narrowed, criteria, resolve)
@@ -158,8 +170,9 @@ def prepare(
 def _plan(folder: RunFolder, registry: Registry, criteria: CriteriaSet, resolve: Resolve) -> None:
     names = resolve(names_of(registry))
     made = moment(folder.info.started)
-    plan = make_plan(planner_for(registry, criteria, folder.info.zone, made, names))
-    folder.write("plan.json", canonical(plan) + b"\n")
+    planner = planner_for(registry, criteria, folder.info.zone, made, names, folder.info.zones)
+    plan = make_plan(planner, registry.systems)
+    folder.write_pieces("plan.json", plan.document())
 
 
 def ensure_plan(folder: RunFolder, resolve: Resolve) -> None:
@@ -199,34 +212,47 @@ def judge(folder: RunFolder, journal: Journal, criteria: CriteriaSet | None = No
 
     `criteria`: others than the run's own.
     """
-    plan: Plan = folder.plan
-    made = moment(plan.made)
-    criteria = criteria or folder.criteria
-    planner = planner_for(folder.registry, criteria, plan.zone, made, {one.name: one for one in plan.names})
-
-    @lru_cache(maxsize=512)
-    def observations(key: str) -> Line | None:
-        return journal.read(key)
-
-    court = Judge(
-        Jobs(plan.jobs, planner.probes),
-        observations,
-        folder.reference,
-        made,
-        criteria.profile,
-        folder.waivers,
-    )
-    for system in sorted(folder.registry.systems, key=lambda one: one.id):
-        yield result_of(system, [court.evaluate(question) for question in planner.questions(system)])
+    court = _Court(folder, journal, criteria or folder.criteria)
+    return (court.result(place) for place in court.places)
 
 
-def conclude(folder: RunFolder) -> dict[str, Any]:
-    """Judge the run and write results.json, summary.json, touched.json and the manifest; the summary."""
+class _Court:
+    """Judges one system of a run at a time."""
+
+    def __init__(self, folder: RunFolder, journal: Journal, criteria: CriteriaSet) -> None:
+        plan, made = folder.plan, moment(folder.plan.made)
+        names = {one.name: one for one in plan.names}
+        self._planner = planner_for(folder.registry_head, criteria, plan.zone, made, names, plan.zones)
+        observed = Observed(journal, self._planner.probes)
+        self._judge = Judge(observed, folder.reference, made, criteria.profile, folder.waivers)
+        self._systems = folder.systems
+        self.places = [(offset, size) for _, offset, size in sorted(self._systems.ids())]
+        """Where the systems stand, in order of id."""
+
+    def result(self, place: tuple[int, int]) -> SystemResult:
+        """The result of the system that stands at `place`."""
+        system = self._systems.at(*place)
+        return result_of(system, [self._judge.evaluate(one) for one in self._planner.questions(system)])
+
+    def lines(self, places: Sequence[tuple[int, int]]) -> tuple[list[bytes], Counts]:
+        """The lines of some systems, and what they count."""
+        counts, lines = Counts(), []
+        for place in places:
+            result = self.result(place)
+            counts.add(result)
+            lines.append(_encode(result))
+        return lines, counts
+
+
+def conclude(folder: RunFolder, processes: int = 0) -> dict[str, Any]:
+    """Judge the run and write results.json, summary.json, touched.json and the manifest; the summary.
+
+    `processes`: how many work on it; 0: as many as there are processors, where it is worth while.
+    """
     info = folder.info
-    score = Score(folder.registry.units, frozenset(info.reporting))
+    score = Score(folder.registry_head.units, frozenset(info.reporting))
     scan = _scan(folder)
-    with folder.journal() as journal:
-        write_private(folder.path / "results.json", _results(folder, journal, score, scan))
+    folder.write_pieces("results.json", _results(folder, score, scan, processes))
     summary = {"schema": "seccheck.summary/1", "scan": scan, "tally": score.tally()}
     folder.write_json("summary.json", summary)
     write_touched(folder)
@@ -234,16 +260,21 @@ def conclude(folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def _results(folder: RunFolder, journal: Journal, score: Score, scan: dict[str, Any]) -> Iterator[bytes]:
+def _results(folder: RunFolder, score: Score, scan: dict[str, Any], processes: int) -> Iterator[bytes]:
     """The document in pieces: sorted keys, one system per line, so that it streams both ways."""
-    encoder = msgspec.json.Encoder(order="sorted")
-    yield b'{"scan":' + encoder.encode(scan) + b',"schema":"seccheck.results/1","systems":[\n'
-    separator = b""
-    for result in judge(folder, journal):
-        score.add(result)
-        yield separator + encoder.encode(result)
-        separator = b",\n"
-    yield b'\n],"tally":' + encoder.encode(score.tally()) + b"}\n"
+    yield b'{"scan":' + _encode(scan) + b',"schema":"seccheck.results/1","systems":'
+    with folder.journal(shared=True) as journal:
+        court = _Court(folder, journal, folder.criteria)
+        work = [court.places[start : start + _BATCH] for start in range(0, len(court.places), _BATCH)]
+        crew = processes or min(processors(), len(court.places) // _WORTH_WHILE)
+        yield from listed(_counted(in_order(court.lines, work, crew), score))
+    yield b',"tally":' + _encode(score.tally()) + b"}\n"
+
+
+def _counted(batches: Iterable[tuple[list[bytes], Counts]], score: Score) -> Iterator[bytes]:
+    for lines, counts in batches:
+        score.counts.join(counts)
+        yield from lines
 
 
 def _scan(folder: RunFolder) -> dict[str, Any]:
@@ -263,7 +294,7 @@ def _scan(folder: RunFolder) -> dict[str, Any]:
             "digest": criteria.digest,
         },
         "selection": info.selection,
-        "registry": {"name": folder.registry.name.model_dump(), "digest": info.registry_digest},
+        "registry": {"name": folder.registry_head.name.model_dump(), "digest": info.registry_digest},
         "reference": {
             feed.id: {"date": feed.date, "digest": feed.digest}
             for feed in (reference.feeds if reference else ())

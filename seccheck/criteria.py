@@ -287,10 +287,17 @@ def _compile(
         applies=applies,
         judge=judge,
         subject=_subject(own, judging.roots | applying.roots),
+        applies_reads=_declared(applying.paths),
+        reads=_declared(judging.paths),
         weight=choice.weight,
         effective_from=choice.effective_from,
         grace_until=choice.grace_until,
     ), []
+
+
+def _declared(paths: set[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Those of `paths` that the registry answers."""
+    return tuple(sorted(path for path in paths if path[0] in REGISTRY_FACTS))
 
 
 def _only_evidence(text: CriterionText) -> dict[str, Any]:

@@ -134,6 +134,10 @@ class Criterion:
     weight: Literal["counted", "advised"] = "counted"
     effective_from: date | None = None
     grace_until: date | None = None
+    applies_reads: tuple[tuple[str, ...], ...] = ()
+    """The facts of the registry that `applies` depends on."""
+    reads: tuple[tuple[str, ...], ...] = ()
+    """The facts of the registry that `judge` depends on."""
 
     @property
     def id(self) -> str:
@@ -160,9 +164,18 @@ class Criterion:
         started = self.effective_from is None or day >= self.effective_from
         return self.weight == "counted" and started and (self.grace_until is None or day > self.grace_until)
 
-    def at_level(self, level: int) -> dict[str, Any]:
+    @property
+    def vantage(self) -> str:
+        """The zone it must be looked at from; empty: any."""
+        return self.text.requires.vantage if self.text.requires else ""
+
+    def at_level(self, level: int) -> Mapping[str, Any]:
         """Its parameters for a system of `level`."""
-        return {name: values[level] for name, values in self.parameters.items()}
+        return self._at_levels[level]
+
+    @cached_property
+    def _at_levels(self) -> dict[int, Mapping[str, Any]]:
+        return {level: {name: values[level] for name, values in self.parameters.items()} for level in LEVELS}
 
     def statement(self, language: str, level: int | None = None) -> str:
         """The statement with the values of its parameters in place, at `level` or for all levels."""
@@ -180,8 +193,12 @@ class Criterion:
             case FromParameter(parameter=name):
                 months: int = self.parameters[name][level]
                 return months
-            case months_by_level:
-                return by_level(months_by_level)[level]  # type: ignore[no-any-return]
+            case _:
+                return self._months[level]
+
+    @cached_property
+    def _months(self) -> dict[int, int]:
+        return by_level(self.text.evidence_months)
 
 
 @dataclass(frozen=True)

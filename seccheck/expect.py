@@ -62,6 +62,8 @@ class Compiler:
     faults: list[Fault] = field(default_factory=list)
     roots: set[str] = field(default_factory=set)
     """The roots that were used: which probes the expectation reads."""
+    paths: set[tuple[str, ...]] = field(default_factory=set)
+    """The facts that are read."""
 
     def compile(self, node: Any, path: tuple[str | int, ...] = ()) -> Expectation:
         """The function for `node`; a mistake is noted as a fault, and the function must not be called."""
@@ -130,7 +132,7 @@ class Compiler:
         item = facttypes.member_type(kind_of_list)
         if item is None:
             return self._fault((*path, kind), f"a list fact; {node[kind]} is {facttypes.name(kind_of_list)}")
-        inner = Compiler({**self.schema, "item": item}, self.parameters, self.faults, self.roots)
+        inner = Compiler({**self.schema, "item": item}, self.parameters, self.faults, self.roots, self.paths)
         where = inner.compile(node["where"], (*path, "where")) if "where" in node else None
         expect = inner.compile(node["expect"], (*path, "expect"))
         return _quantifier(kind, keys, where, expect, Verdict(node["if_none"]), reason)
@@ -165,6 +167,7 @@ class Compiler:
                 self._fault(path, f"{message}, found {key!r}", f"did you mean {near[0]!r}?" if near else "")
                 return None
             current = facttypes.plain(fields[key])
+        self.paths.add(keys)
         return keys, current
 
     def _comparison(self, node: dict[str, Any], path: tuple[str | int, ...]) -> Expectation:

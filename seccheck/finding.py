@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,10 +11,10 @@ import msgspec
 
 from seccheck.criteria import Criterion
 from seccheck.documents import problem
-from seccheck.journal import Line
+from seccheck.journal import Observed
 from seccheck.judgement import Evidence, Failure, Judgement, Row, trim
 from seccheck.model import Reason, Record, Status, Verdict, all_of, digest
-from seccheck.plan import Jobs, Look, Question
+from seccheck.questions import Look, Question
 from seccheck.reference import Papers, Reference
 from seccheck.waivers import Waiver, covering
 
@@ -54,11 +54,9 @@ class Finding(Record):
 
 @dataclass(frozen=True)
 class Judge:
-    """What findings are made with: jobs, observations, reference data, the moment of the run, waivers."""
+    """What findings are made with: observations, reference data, the moment of the run, waivers."""
 
-    jobs: Jobs
-    observations: Callable[[str], Line | None]
-    """The journal's line for a job key, or None while there is none."""
+    observed: Observed
     reference: Reference | None
     made: datetime
     profile: str
@@ -92,8 +90,7 @@ class Judge:
             if isinstance(want, Failure):
                 facts[name] = want
                 continue
-            key = self.jobs.key(want)
-            line = self.observations(key) if key else None
+            line = self.observed.line(want)
             if line is None:
                 facts[name] = Failure(Reason.NOT_PROBED, "never looked at")
                 continue
@@ -118,8 +115,7 @@ class Judge:
         """What a valid document says, or why it is none."""
         assert question.document is not None  # noqa: S101
         entry = question.system.evidence[question.criterion.id]
-        key = self.jobs.key(question.document)
-        line = self.observations(key) if key else None
+        line = self.observed.line(question.document)
         if line is None:
             return Failure(Reason.NOT_PROBED, "the document was not looked at")
         seen.append(line.digest)

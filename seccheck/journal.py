@@ -10,18 +10,22 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Any, Literal, Self
 
 import msgspec
 
 from seccheck.errors import JournalError
-from seccheck.model import Record
+from seccheck.index import Entry, Index, Span, entry
+from seccheck.model import Record, digest_bytes
 from seccheck.observation import Observation
 from seccheck.plan import Job
+from seccheck.probes import Endpoint, Params, Probe, covers
+from seccheck.questions import Want
 
 FORMAT: Literal["seccheck.journal/1"] = "seccheck.journal/1"
 _SYNC_RECORDS = 64
@@ -42,8 +46,15 @@ class Line(Record):
     observation: Observation
 
 
+_decode = msgspec.json.Decoder(Line).decode
+_OBSERVATION = len('{"digest":"sha256:","observation":') + 64
+"""Where in a line the observation begins: its bytes are the canonical ones that the digest is of."""
+
+
 class _Answered(msgspec.Struct):
     job: str
+    probe: str
+    endpoint: Endpoint
 
 
 class _LineHead(msgspec.Struct):
@@ -69,8 +80,10 @@ def _in_last_batch(rest: IO[bytes]) -> bool:
 class Journal:
     """An open journal: appended to by one process at a time, read by job key."""
 
-    def __init__(self, path: Path, plan: str, *, write: bool = True) -> None:
+    def __init__(self, path: Path, plan: str, *, write: bool = True, shared: bool = False) -> None:
         """Open or create the journal of the plan with the digest `plan`.
+
+        `shared`: processes that are forked from here on read it as well.
 
         A torn end is cut off: the last line where a process was killed, up to the last batch where the power
         went (blocks that were never written read as zeros). Raises `JournalError` when another process holds
@@ -88,16 +101,24 @@ class Journal:
                 f"{path}: cannot be opened: {error.strerror}",
                 next_step="check the folder and its permissions",
             ) from None
+        self._index = Index(path.with_name(f".{path.name}.{os.getpid()}.part") if shared else None)
         try:
             if write:
                 self._lock()
-            self._offsets = self._index(plan)
+            self._index.fill(self._entries(plan))
+            if shared:
+                self._index.share()
+            self._ready(plan)
         except OSError as error:
-            os.close(self._fd)
+            self._abandon()
             raise self._unwritten(error) from None
         except BaseException:
-            os.close(self._fd)
+            self._abandon()
             raise
+
+    def _abandon(self) -> None:
+        os.close(self._fd)
+        self._index.close()
 
     def _lock(self) -> None:
         try:
@@ -108,11 +129,10 @@ class Journal:
                 next_step="wait for it to end, or choose another --out folder",
             ) from None
 
-    def _index(self, plan: str) -> dict[str, tuple[int, int]]:
-        """Where the last observation of each job stands: offset and length."""
-        offsets: dict[str, tuple[int, int]] = {}
+    def _entries(self, plan: str) -> Iterator[Entry]:
+        """Where each observation stands, up to a torn end."""
         decoder = msgspec.json.Decoder(_LineHead)
-        position = 0
+        self._end = position = 0
         with os.fdopen(os.dup(self._fd), "rb") as file:
             file.seek(0)
             for number, raw in enumerate(file, 1):
@@ -122,18 +142,22 @@ class Journal:
                     if number == 1:
                         self._check_head(msgspec.json.decode(raw, type=Head), plan)
                     else:
-                        offsets[decoder.decode(raw).observation.job] = (position, len(raw))
+                        seen = decoder.decode(raw).observation
+                        yield entry(seen.job, seen.probe, seen.endpoint, (position, len(raw)))
                 except (msgspec.DecodeError, UnicodeDecodeError):
                     raise self._damaged(number) from None
                 position += len(raw)
+                self._end = position
+
+    def _ready(self, plan: str) -> None:
+        """Cut off a torn end, begin a new journal."""
         if self._write:
-            os.ftruncate(self._fd, position)
+            os.ftruncate(self._fd, self._end)
             os.lseek(self._fd, 0, os.SEEK_END)
-            if position == 0:
+            if self._end == 0:
                 os.write(self._fd, msgspec.json.encode(Head(plan=plan)) + b"\n")
                 os.fsync(self._fd)
                 sync_folder(self.path.parent)
-        return offsets
 
     def _check_head(self, head: Head, plan: str) -> None:
         if head.plan != plan:
@@ -161,7 +185,9 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._fd, position)
             raise self._unwritten(error) from None
-        self._offsets[observation.job] = (position, len(line))
+        self._index.add(
+            entry(observation.job, observation.probe, observation.endpoint, (position, len(line)))
+        )
         self._unsynced += 1
         if self._unsynced >= _SYNC_RECORDS or time.monotonic() - self._synced_at > _SYNC_SECONDS:
             self.sync()
@@ -183,34 +209,36 @@ class Journal:
 
     def lines(self) -> Iterator[Line]:
         """The line of every job, in the order they were written; raises `JournalError` as `read` does."""
-        for key in self._offsets:
-            line = self.read(key)
-            if line is not None:
-                yield line
+        return map(self._line, self._index)
 
     def read(self, key: str) -> Line | None:
         """The line of the job `key`, or None; raises `JournalError` when it was changed."""
-        place = self._offsets.get(key)
-        if place is None:
-            return None
-        raw = os.pread(self._fd, place[1], place[0])
+        span = self._index.of_job(key)
+        return self._line(span) if span else None
+
+    def of_look(self, probe: str, endpoint: Endpoint) -> list[Line]:
+        """What `probe` saw at `endpoint`, a line for each set of parameters it was asked with."""
+        return [self._line(span) for span in self._index.of_look(probe, endpoint)]
+
+    def _line(self, span: Span) -> Line:
+        raw = os.pread(self._fd, span[1], span[0])
         try:
-            line = msgspec.json.decode(raw, type=Line)
+            line = _decode(raw)
         except msgspec.DecodeError:
-            raise JournalError(f"{self.path}: the record at byte {place[0]} is damaged") from None
-        if line.observation.digest != line.digest:
+            raise JournalError(f"{self.path}: the record at byte {span[0]} is damaged") from None
+        if digest_bytes(raw[_OBSERVATION:-2]) != line.digest:
             raise JournalError(
-                f"{self.path}: the record at byte {place[0]} was changed after it was written",
+                f"{self.path}: the record at byte {span[0]} was changed after it was written",
                 next_step="restore the run folder from a copy",
             )
         return line
 
     def remaining(self, jobs: Iterable[Job]) -> Iterator[Job]:
         """The jobs that have no observation yet."""
-        return (job for job in jobs if job.key not in self._offsets)
+        return (job for job in jobs if self._index.of_job(job.key) is None)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._index)
 
     def close(self) -> None:
         """Sync and close."""
@@ -218,7 +246,7 @@ class Journal:
             if self._write:
                 self.sync()
         finally:
-            os.close(self._fd)
+            self._abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -227,3 +255,27 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Observed:
+    """What was observed, found by what is wanted to be known."""
+
+    def __init__(self, journal: Journal, probes: Mapping[str, Probe[Any, Any]]) -> None:
+        self._journal = journal
+        self._probes = probes
+        self._of_look = lru_cache(maxsize=256)(self._lines)
+
+    def _lines(self, name: str, endpoint: Endpoint) -> list[tuple[Params, Line]]:
+        probe = self._probes[name]
+        lines = [
+            line
+            for line in self._journal.of_look(name, endpoint)
+            if line.observation.version == probe.version
+        ]
+        lines.sort(key=lambda line: line.observation.job)
+        return [(msgspec.convert(line.observation.params, probe.params), line) for line in lines]
+
+    def line(self, want: Want) -> Line | None:
+        """The line that answers `want`, or None while none does."""
+        name, endpoint, params = want
+        return next((line for given, line in self._of_look(name, endpoint) if covers(given, params)), None)

@@ -148,6 +148,14 @@ def digest_bytes(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def digest_of(pieces: Iterable[bytes]) -> str:
+    """SHA-256 of `pieces` one after the other, in the same form."""
+    sha256 = hashlib.sha256()
+    for piece in pieces:
+        sha256.update(piece)
+    return f"sha256:{sha256.hexdigest()}"
+
+
 def timestamp(moment: datetime) -> str:
     """`moment` in UTC to the second, as `2026-11-23T06:00:00Z` (RFC 3339)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

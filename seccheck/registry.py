@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -21,7 +22,8 @@ from seccheck.declared import system_facts as system_facts
 from seccheck.declared import target_facts as target_facts
 from seccheck.errors import InputError, Problem
 from seccheck.hosts import check_network
-from seccheck.model import Model, Text, canonical, digest_bytes
+from seccheck.lines import listed
+from seccheck.model import Model, Text, canonical, digest_of
 from seccheck.system import Address, Authorisation, LimitSettings, Port, System
 from seccheck.system import ClientCertificate as ClientCertificate
 from seccheck.system import Evidence as Evidence
@@ -104,7 +106,7 @@ class Registry(Header):
     @property
     def digest(self) -> str:
         """Digest of the registry's JSON form."""
-        return digest_bytes(registry_json(self))
+        return digest_of(registry_pieces(self))
 
 
 def load_registry(
@@ -319,14 +321,33 @@ def _systems_come_last(path: Path) -> bool:
 
 def registry_json(registry: Registry) -> bytes:
     """The registry as the run folder keeps it: canonical JSON, its units written out, a system per line."""
-    systems = [canonical(system.model_dump(mode="json", by_alias=True)) for system in registry.systems]
+    return b"".join(registry_pieces(registry))
+
+
+def registry_pieces(registry: Registry) -> Iterator[bytes]:
+    """The same in pieces, so that it need not be held."""
     rest = registry.model_dump(mode="json", by_alias=True, exclude={"systems"})
     before, after = (
         canonical({key: value for key, value in rest.items() if (key < "systems") is first})
         for first in (True, False)
     )
-    listed = b"[\n" + b",\n".join(systems) + b"\n]" if systems else b"[]"
-    return before[:-1] + b',"systems":' + listed + b"," + after[1:] + b"\n"
+    yield before[:-1] + b',"systems":'
+    yield from listed(canonical(one.model_dump(mode="json", by_alias=True)) for one in registry.systems)
+    yield b"," + after[1:] + b"\n"
+
+
+def registry_head(path: Path) -> Registry:
+    """The registry that `registry_pieces` wrote to a file, without its systems."""
+    with path.open("rb") as file:
+        first = file.readline()
+        if not first.endswith(b'"systems":[\n'):
+            return registry_from_json(first + file.read()).model_copy(update={"systems": ()})
+        size, back, last = file.seek(0, os.SEEK_END), 65536, b""
+        while b"\n]" not in last and len(last) < size:
+            file.seek(max(0, size - back))
+            last = file.read()
+            back *= 4
+    return registry_from_json(first[:-1] + b"]" + last.rpartition(b"\n]")[2])
 
 
 def registry_from_json(data: bytes, file: str = "registry.json") -> Registry:

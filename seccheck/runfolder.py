@@ -18,12 +18,14 @@ import msgspec
 from seccheck.criteria import CriteriaSet, criteria_from_data
 from seccheck.errors import InputError, JournalError
 from seccheck.journal import Journal, sync_folder
+from seccheck.lines import Lines
 from seccheck.model import Record
 from seccheck.permission import Scope
-from seccheck.plan import Plan
+from seccheck.plan import Plan, read_plan
 from seccheck.probes import load_probes
 from seccheck.reference import Reference, load_reference_bytes, pack
-from seccheck.registry import Registry, registry_from_json
+from seccheck.registry import Registry, registry_from_json, registry_head
+from seccheck.system import System
 from seccheck.waivers import Waiver, load_waivers
 
 T = TypeVar("T")
@@ -65,6 +67,8 @@ class RunInfo(Record):
     """The units that have registered systems, in the whole registry."""
     demonstration: bool = False
     registry_digest: str = ""
+    zones: tuple[str, ...] = ()
+    """Where else workers look from."""
 
 
 def write_private(path: Path, chunks: Iterable[bytes]) -> None:
@@ -155,7 +159,11 @@ class RunFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Write one file of the folder."""
-        write_private(self.path / name, [data])
+        self.write_pieces(name, [data])
+
+    def write_pieces(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write one file of the folder, piece by piece."""
+        write_private(self.path / name, pieces)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one file as JSON, keys sorted, for people to read."""
@@ -223,8 +231,18 @@ class RunFolder:
 
     @cached_property
     def registry(self) -> Registry:
-        """The systems of this run."""
+        """The registry of this run, with all its systems in memory."""
         return registry_from_json((self.path / "inputs/registry.json").read_bytes())
+
+    @cached_property
+    def registry_head(self) -> Registry:
+        """The registry of this run without its systems."""
+        return registry_head(self.path / "inputs/registry.json")
+
+    @property
+    def systems(self) -> Lines[System]:
+        """The systems of this run, one at a time."""
+        return Lines(self.path / "inputs/registry.json", "systems", System.model_validate_json)
 
     @cached_property
     def criteria(self) -> CriteriaSet:
@@ -241,7 +259,19 @@ class RunFolder:
     @cached_property
     def plan(self) -> Plan:
         """The plan of this run."""
-        return self._read("plan.json", Plan)
+        return read_plan(self.path / "plan.json")
+
+    @cached_property
+    def plan_digest(self) -> str:
+        """Digest of the file; the journal's first line carries it."""
+        try:
+            with (self.path / "plan.json").open("rb") as file:
+                return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise JournalError(
+                f"{self.path / 'plan.json'}: cannot be read: {error.strerror}",
+                next_step="use the folder as it was written",
+            ) from None
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -260,6 +290,9 @@ class RunFolder:
         path = self.path / "inputs/waivers.yaml"
         return load_waivers(path) if path.exists() else ()
 
-    def journal(self, *, write: bool = False) -> Journal:
-        """The journal, for reading or (by one process at a time) for appending."""
-        return Journal(self.path / "journal.jsonl", self.plan.digest, write=write)
+    def journal(self, *, write: bool = False, shared: bool = False) -> Journal:
+        """The journal, for reading or (by one process at a time) for appending.
+
+        `shared`: for reading by processes that are forked from here on, too.
+        """
+        return Journal(self.path / "journal.jsonl", self.plan_digest, write=write, shared=shared)

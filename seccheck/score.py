@@ -44,12 +44,9 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 @dataclass
-class Score:
-    """Counts, added up one system at a time."""
+class Counts:
+    """Counts of systems and of verdicts, added up one system at a time."""
 
-    units: Sequence[Unit]
-    reporting: frozenset[str]
-    """The units that have registered systems, whether or not this run looked at them."""
     systems: Counter[str] = field(default_factory=Counter)
     by_criterion: dict[str, Counter[str]] = field(default_factory=dict)
     by_unit: dict[str, Counter[str]] = field(default_factory=dict)
@@ -73,17 +70,39 @@ class Score:
             if waived and result.status is Status.MEETS:
                 counter["with_waivers"] += 1
 
+    def join(self, other: Counts) -> None:
+        """Add what was counted elsewhere."""
+        self.systems.update(other.systems)
+        self.needs_document += other.needs_document
+        for own, more in (
+            (self.by_criterion, other.by_criterion),
+            (self.by_unit, other.by_unit),
+            (self.by_level, other.by_level),
+        ):
+            for key, counter in more.items():
+                own.setdefault(key, Counter()).update(counter)
+
+
+@dataclass
+class Score:
+    """The counts of a run, and who owed it a report."""
+
+    units: Sequence[Unit]
+    reporting: frozenset[str]
+    """The units that have registered systems, whether or not this run looked at them."""
+    counts: Counts = field(default_factory=Counts)
+
     def tally(self) -> dict[str, Any]:
         """The counts as results.json holds them."""
         return {
-            "systems": {**_counts(self.systems), "needs_document": self.needs_document},
+            "systems": {**_counts(self.counts.systems), "needs_document": self.counts.needs_document},
             "units": self._coverage(),
             "by_criterion": {
                 criterion: {verdict.value.replace("-", "_"): counter[verdict] for verdict in Verdict}
-                for criterion, counter in sorted(self.by_criterion.items())
+                for criterion, counter in sorted(self.counts.by_criterion.items())
             },
-            "by_unit": {unit: _counts(counter) for unit, counter in sorted(self.by_unit.items())},
-            "by_level": {level: _counts(counter) for level, counter in sorted(self.by_level.items())},
+            "by_unit": {unit: _counts(counter) for unit, counter in sorted(self.counts.by_unit.items())},
+            "by_level": {level: _counts(counter) for level, counter in sorted(self.counts.by_level.items())},
         }
 
     def _coverage(self) -> dict[str, Any]:

@@ -159,7 +159,7 @@ _NOTICE = {
 def notice(folder: RunFolder, language: str) -> str:
     """What the target's security operations centre should know beforehand: a line for each address."""
     say, info = _NOTICE[language], folder.info
-    counts = connections_by_address(folder.plan)
+    counts = connections_by_address(folder.plan.jobs)
     lines = [
         say["who"].format(
             agent=USER_AGENT,
@@ -170,8 +170,8 @@ def notice(folder: RunFolder, language: str) -> str:
             zone=info.zone,
         )
     ]
-    registry = folder.registry
-    approvals = {registry.authorisation, *(system.authorisation for system in registry.systems)} - {None}
+    general = folder.registry_head.authorisation
+    approvals = {general, *(system.authorisation for system in folder.systems)} - {None}
     lines += sorted(
         say["approved"].format(document=one.document, by=one.approved_by) for one in approvals if one
     )

@@ -216,7 +216,7 @@ def _finish_locked(folder: RunFolder, formats: str, language: str) -> RunFolder:
     from seccheck.probes import load_probes
 
     total = len(folder.plan.jobs)
-    say(f"run {folder.info.id}: {total} looks at {len(folder.registry.systems)} systems, into {folder.path}")
+    say(f"run {folder.info.id}: {total} looks at {folder.info.selection.systems} systems, into {folder.path}")
     with _interruptible() as stopping, shown(total) as progress:
         complete = collect(folder, LocalExecutor(load_probes()), progress, stopping)
         asked = stopping()
@@ -310,8 +310,8 @@ def plan(
         known = resolve(names, scope_of(loaded, zone=zone))
     else:
         known = {name: Resolution(name=name, addresses=(f"({name})",)) for name in names}
-    made = make_plan(planner_for(narrowed, wanted, zone, datetime.now(UTC), known))
-    counts = connections_by_address(made)
+    made = make_plan(planner_for(narrowed, wanted, zone, datetime.now(UTC), known), narrowed.systems)
+    counts = connections_by_address(made.jobs)
     scope = scope_of(loaded, zone=zone)
     for address, own in sorted(counts.items()):
         by_probe = ", ".join(f"{probe} {count}" for probe, count in sorted(own.items()))

@@ -34,6 +34,8 @@ class Endpoint(Record):
     address: str = ""
     port: int = 0
     service: str = ""
+    zone: str = ""
+    """Where it is looked at from, when not from the zone of the run: zones may use the same addresses."""
 
 
 class Params(Record, forbid_unknown_fields=True):

@@ -1,0 +1,96 @@
+"""JSON documents that hold a list with one record a line: whole JSON for others, a stream for us.
+
+The line before the first record ends with the list's key and its bracket, the line after the last begins
+with the closing one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import IO, TypeVar
+
+import msgspec
+
+from seccheck.errors import JournalError
+
+T = TypeVar("T")
+
+
+def listed(records: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of a JSON list with one of `records` a line."""
+    separator = b"[\n"
+    for record in records:
+        yield separator + record
+        separator = b",\n"
+    yield b"[]" if separator == b"[\n" else b"\n]"
+
+
+class _Identified(msgspec.Struct):
+    id: str
+
+
+class Lines(Collection[T]):
+    """The records of one such list in a file, read one at a time, as often as wanted.
+
+    Reading raises `JournalError` where the file is not as it was written.
+    """
+
+    def __init__(self, path: Path, key: str, decode: Callable[[bytes], T]) -> None:
+        self.path = path
+        self._key = f'"{key}":['.encode()
+        self._decode = decode
+        self._count: int | None = None
+        self._file: IO[bytes] | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return (self.decoded(line) for _, line in self.places())
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = sum(1 for _ in self.places())
+        return self._count
+
+    def __contains__(self, record: object) -> bool:
+        return any(one == record for one in self)
+
+    def at(self, offset: int, size: int) -> T:
+        """The record that stands there."""
+        if self._file is None:
+            self._file = self.path.open("rb", buffering=0)
+        return self.decoded(os.pread(self._file.fileno(), size, offset))
+
+    def ids(self) -> Iterator[tuple[str, int, int]]:
+        """The `id` of each record, where it stands, and its size."""
+        decode = msgspec.json.Decoder(_Identified).decode
+        return ((decode(line).id, offset, len(line)) for offset, line in self.places())
+
+    def decoded(self, line: bytes) -> T:
+        """The record of a line that `places` gave."""
+        try:
+            return self._decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            raise self._damaged(str(error)) from None
+
+    def places(self) -> Iterator[tuple[int, bytes]]:
+        """Where each record stands in the file, and its bytes."""
+        offset, inside = 0, False
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    if not inside:
+                        inside = line.endswith(self._key + b"\n")
+                        if self._key + b"]" in line:
+                            return
+                    elif line.startswith(b"]"):
+                        return
+                    else:
+                        yield offset, line.rstrip(b",\n")
+                    offset += len(line)
+        except OSError as error:
+            raise self._damaged(error.strerror or str(error)) from None
+        raise self._damaged("it ends too early" if inside else "it has not one record a line")
+
+    def _damaged(self, why: str) -> JournalError:
+        return JournalError(f"{self.path}: damaged: {why}", next_step="restore the run folder from a copy")

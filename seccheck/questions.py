@@ -1,0 +1,282 @@
+"""Which criteria are put to which places of a system, and what must be looked at to answer them.
+
+Pure: it reads the registry, the criteria and the addresses that names resolved to. The same questions come
+out when planning and when judging. What the registry decides by itself is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from seccheck.criteria import CriteriaSet, Criterion, make_params
+from seccheck.judgement import Evidence, Failure
+from seccheck.model import Reason, Verdict, as_dict
+from seccheck.probes import Endpoint, Params, Probe
+from seccheck.registry import address_facts, domain_facts, system_facts, target_facts
+from seccheck.resolution import Resolution
+from seccheck.system import System, Target
+from seccheck.units import Unit
+
+T = TypeVar("T")
+Want = tuple[str, Endpoint, Params]
+Declared = Mapping[str, Mapping[str, Any]]
+"""What the registry says about a place, by root (`system`, `target`, `address`, `domain`)."""
+_MOST_KNOWN = 100_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """One place that a question is put to: the facts the registry declares there, and the looks wanted."""
+
+    label: str
+    """The address or domain, where a finding covers several; empty otherwise."""
+    facts: Declared
+    wants: Mapping[str, Want | Failure]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One criterion put to one system, or to one target of it."""
+
+    criterion: Criterion
+    system: System
+    target: Target | None
+    looks: tuple[Look, ...] = ()
+    document: Want | None = None
+    """The document that may decide it where looking does not."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Somewhere to look: what the registry says about it, and the endpoint for each subject of probes."""
+
+    label: str
+    facts: Declared
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    failed: Failure | None = None
+    """Why there is nowhere to look."""
+
+
+@dataclass
+class Planner:
+    """Puts criteria to systems."""
+
+    units: Sequence[Unit]
+    criteria: CriteriaSet
+    probes: Mapping[str, Probe[Any, Any]]
+    names: Mapping[str, Resolution]
+    zone: str
+    """Where systems are looked at from that name no zone."""
+    zones: tuple[str, ...]
+    """Every zone that is looked from."""
+    made: datetime
+    _known: dict[Hashable, Any] = field(default_factory=dict)
+
+    @cached_property
+    def units_by_id(self) -> dict[str, Unit]:
+        """The units, by id."""
+        return {unit.id: unit for unit in self.units}
+
+    def questions(self, system: System) -> Iterator[Question]:
+        """Every question to `system`, by criterion; one that does not apply is a question without looks."""
+        places = _Places(system, self)
+        for criterion in self.criteria.criteria:
+            asked = list(self._put(criterion, places))
+            yield from asked or [Question(criterion, system, None)]
+
+    def _put(self, criterion: Criterion, places: _Places) -> Iterator[Question]:
+        system = places.system
+        if system.level < criterion.text.from_level:
+            return
+        document = self._document(criterion, system)
+        if criterion.subject == "target":
+            for target, facts, found in places.targets:
+                if self._applies(criterion, facts, system.level):
+                    looks = tuple(self._look(criterion, system, place) for place in found)
+                    yield Question(criterion, system, target, looks, document)
+            return
+        looks = tuple(
+            self._look(criterion, system, place)
+            for place in places.of_system(criterion.subject)
+            if self._applies(criterion, place.facts, system.level)
+        )
+        if looks:
+            yield Question(criterion, system, None, looks, document)
+
+    def _document(self, criterion: Criterion, system: System) -> Want | None:
+        entry = system.evidence.get(criterion.id)
+        if entry is None or criterion.months(system.level) is None or "evidence" not in self.probes:
+            return None
+        return "evidence", Endpoint(host=entry.file), self.probes["evidence"].params()
+
+    def _remembered(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+        """What `make` gives, made once for each `key`: systems that are declared alike are asked alike."""
+        if key not in self._known:
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = make()
+        known: T = self._known[key]
+        return known
+
+    def _applies(self, criterion: Criterion, facts: Declared, level: int) -> bool:
+        if criterion.applies is None:
+            return True
+        applies = criterion.applies
+        key = (criterion.id, level, "applies", *_values(facts, criterion.applies_reads))
+        return self._remembered(
+            key,
+            lambda: applies(Evidence(facts, self.made, criterion.at_level(level))).verdict is Verdict.PASS,
+        )
+
+    def _look(self, criterion: Criterion, system: System, place: _Place) -> Look:
+        return Look(place.label, place.facts, self._wants(criterion, system, place))
+
+    def _wants(self, criterion: Criterion, system: System, place: _Place) -> dict[str, Want | Failure]:
+        """The looks that `criterion` needs at one place; none where the registry decides it already."""
+        if place.failed:
+            return dict.fromkeys(criterion.probes, place.failed)
+        if elsewhere := self._out_of_sight(criterion, system):
+            return dict.fromkeys(criterion.probes, elsewhere)
+        if self._decided(criterion, place.facts, system.level):
+            return {}
+        return {
+            name: (
+                name,
+                place.endpoints[self.probes[name].subject],
+                self._params(criterion, name, place.facts, system.level),
+            )
+            for name in criterion.probes
+            if name != "evidence"
+        }
+
+    def _decided(self, criterion: Criterion, facts: Declared, level: int) -> bool:
+        """Whether what the registry declares decides it, without any look."""
+        key = (criterion.id, level, "decided", *_values(facts, criterion.reads))
+        return self._remembered(
+            key,
+            lambda: (
+                criterion.judge(Evidence(facts, self.made, criterion.at_level(level))).verdict
+                is not Verdict.INCONCLUSIVE
+            ),
+        )
+
+    def _params(self, criterion: Criterion, probe: str, facts: Declared, level: int) -> Params:
+        written = criterion.text.collect[probe]
+        named: list[list[str]] = self._remembered(
+            (criterion.id, probe),
+            lambda: [value["fact"].split(".") for value in written.values() if _names_fact(value)],
+        )
+        key = (criterion.id, level, probe, *_values(facts, named))
+        return self._remembered(
+            key, lambda: make_params(self.probes[probe], written, criterion.at_level(level), facts)
+        )
+
+    def _out_of_sight(self, criterion: Criterion, system: System) -> Failure | None:
+        own = system.zone or self.zone
+        if own in self.zones and criterion.vantage in {"", own}:
+            return None
+        wanted, here = (criterion.vantage, own) if own in self.zones else (own, self.zone)
+        return Failure(Reason.NOT_PROBED, f"to be looked at from the zone {wanted!r}; this is {here!r}")
+
+
+def _names_fact(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"fact"}
+
+
+def _values(facts: Declared, paths: Iterable[Sequence[str]]) -> list[Any]:
+    """The declared facts at `paths`."""
+    return [facts.get(root, {}).get(key) for root, key, *_ in paths]
+
+
+class _Places:
+    """The places of one system, made once for all criteria."""
+
+    def __init__(self, system: System, planner: Planner) -> None:
+        self.system = system
+        self._names = planner.names
+        self._zone = system.zone if system.zone != planner.zone else ""
+        self._own: Declared = {"system": as_dict(system_facts(system, planner.units_by_id[system.unit]))}
+
+    @cached_property
+    def targets(self) -> list[tuple[Target, Declared, list[_Place]]]:
+        """Each target, what the registry says about it, and where it is."""
+        return [
+            (target, facts, list(self._of_target(target, facts)))
+            for target in self.system.targets
+            for facts in [{**self._own, "target": as_dict(target_facts(self.system, target))}]
+        ]
+
+    def _of_target(self, target: Target, facts: Declared) -> Iterator[_Place]:
+        found, failed = self._addresses(target)
+        for address in found:
+            label = address if len(found) > 1 or failed else ""
+            yield _Place(label, {**facts, "address": self._on(address)}, self._endpoints(target, address))
+        if failed:
+            yield _Place(target.host, facts, failed=failed)
+
+    def of_system(self, subject: str) -> list[_Place]:
+        """Where a criterion about the system is put: its addresses, its domains, or the system itself."""
+        match subject:
+            case "address":
+                return self._at_addresses
+            case "domain":
+                return self._at_domains
+        return [_Place("", self._own)]
+
+    @cached_property
+    def _at_addresses(self) -> list[_Place]:
+        found = {address for target in self.system.targets for address in self._addresses(target)[0]}
+        places = [
+            _Place(
+                address,
+                {**self._own, "address": self._on(address)},
+                {"address": Endpoint(address=address, zone=self._zone)},
+            )
+            for address in sorted(found)
+        ]
+        return places + [
+            _Place(target.host, self._own, failed=failed)
+            for target in self.system.targets
+            if (failed := self._addresses(target)[1])
+        ]
+
+    @cached_property
+    def _at_domains(self) -> list[_Place]:
+        return [
+            _Place(
+                domain,
+                {**self._own, "domain": as_dict(domain_facts(self.system, domain))},
+                {"domain": Endpoint(host=domain, zone=self._zone)},
+            )
+            for domain in self.system.domains
+        ]
+
+    def _endpoints(self, target: Target, address: str) -> dict[str, Endpoint]:
+        """The fields of an endpoint that each subject depends on, so that equal looks are one job."""
+        port, service, zone = target.port, target.service, self._zone
+        return {
+            "domain": Endpoint(host=target.host, zone=zone),
+            "address": Endpoint(address=address, zone=zone),
+            "endpoint": Endpoint(address=address, port=port, service=service, zone=zone),
+            "name": Endpoint(host=target.host, address=address, port=port, service=service, zone=zone),
+        }
+
+    def _addresses(self, target: Target) -> tuple[tuple[str, ...], Failure | None]:
+        """The addresses of a target, and why they may not be all."""
+        if target.literal_address:
+            return (target.literal_address,), None
+        resolution = self._names.get(target.host)
+        if resolution is None:
+            return (), Failure(Reason.NOT_PROBED, "the name was not resolved")
+        if resolution.failed or not resolution.addresses:
+            reason = resolution.failed or Reason.RESOLVER
+            return resolution.addresses, Failure(reason, resolution.detail or "the name has no address")
+        return resolution.addresses, None
+
+    def _on(self, address: str) -> dict[str, Any]:
+        targets = [one for one in self.system.targets if address in self._addresses(one)[0]]
+        return as_dict(address_facts(self.system, address, targets))
