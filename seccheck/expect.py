@@ -30,7 +30,7 @@ from seccheck.operators import (
     PASS,
     PREFIX,
     known,
-    look_up,
+    reader,
     row_of,
     rule_version,
     text_of,
@@ -189,9 +189,8 @@ class Compiler:
         if complaint := facttypes.mismatch(operator, fact_type, sample):
             return self._fault(place, *complaint)
         if operator in facttypes.VERSION_OPERATORS:
-            return lambda evidence: rule_version(
-                operator, resolve(evidence), look_up(evidence, keys), evidence
-            )
+            read = reader(keys)
+            return lambda evidence: rule_version(operator, resolve(evidence), read(evidence), evidence)
         if operator in ON_TIMES:
             return _time_comparison(operator, keys)
         return _compare(operator, keys, resolve)
@@ -215,8 +214,8 @@ class Compiler:
             parsed = self._path(operand["fact"], (*path, "fact"))
             if parsed is None:
                 return None
-            keys = parsed[0]
-            return lambda evidence: look_up(evidence, keys).value
+            read = reader(parsed[0])
+            return lambda evidence: read(evidence).value
         if isinstance(operand, dict):
             self._fault(path, "a value, {parameter: NAME} or {fact: PATH}")
             return None
@@ -265,29 +264,39 @@ def _reason(verdict: Verdict, judged: Iterable[Judgement]) -> Reason | None:
     )
 
 
+def _wording(operator: str) -> Callable[[Any], str]:
+    """The function that puts an operand into words; the last is remembered, for most never change."""
+    last: tuple[Any, str] = (None, "")
+
+    def words(operand: Any) -> str:
+        nonlocal last
+        if last[0] is not operand or operand is None:
+            empty = "empty" if operand else "not empty"
+            last = operand, empty if operator == "empty" else f"{PREFIX[operator]}{text_of(operand)}"
+        return last[1]
+
+    return words
+
+
 def _compare(operator: str, keys: tuple[str, ...], resolve: Callable[[Evidence], Any]) -> Expectation:
-    judge_value = ON_VALUES[operator]
+    judge_value, read, words = ON_VALUES[operator], reader(keys), _wording(operator)
 
     def judge(evidence: Evidence) -> Judgement:
-        fact, operand = look_up(evidence, keys), resolve(evidence)
+        fact, operand = read(evidence), resolve(evidence)
         verdict, reason = (
             judge_value(fact, operand) if operand is not None else (INCONCLUSIVE, Reason.NOT_PROBED)
         )
-        expected = (
-            ("empty" if operand else "not empty")
-            if operator == "empty"
-            else f"{PREFIX[operator]}{text_of(operand)}"
-        )
-        return Judgement(verdict=verdict, reason=reason, rows=(row_of(fact, operator, expected, verdict),))
+        row = row_of(fact, operator, words(operand), verdict)
+        return Judgement(verdict=verdict, reason=reason, rows=(row,))
 
     return judge
 
 
 def _time_comparison(operator: str, keys: tuple[str, ...]) -> Expectation:
-    holds = ON_TIMES[operator]
+    holds, read = ON_TIMES[operator], reader(keys)
 
     def judge(evidence: Evidence) -> Judgement:
-        fact = look_up(evidence, keys)
+        fact = read(evidence)
         expected = f"{PREFIX[operator]}{evidence.recorded:%Y-%m-%d %H:%M}Z"
         unknown = fact.value is None or fact.open
         outcome = (INCONCLUSIVE, fact.open or Reason.NOT_PROBED)
@@ -306,6 +315,7 @@ def _quantifier(
     if_none_reason: Reason,
 ) -> Expectation:
     counts_for_nothing = PASS if kind == "each" else FAIL
+    read = reader(keys)
 
     def judge_item(bound: Evidence) -> Judgement | None:
         chosen = where(bound) if where else Judgement(verdict=PASS)
@@ -317,7 +327,7 @@ def _quantifier(
         return judged
 
     def judge(evidence: Evidence) -> Judgement:
-        fact = look_up(evidence, keys)
+        fact = read(evidence)
         items = enumerate(fact.value or ())
         each = (judge_item(evidence.with_item(item, f"{fact.label}[{index}]")) for index, item in items)
         judged = [one for one in each if one is not None]

@@ -180,6 +180,8 @@ class Judge:
 
 def _join(judged: Sequence[Judgement]) -> Judgement:
     """The worst of several looks: any fail, else any inconclusive, else pass."""
+    if len(judged) == 1:
+        return judged[0]
     verdict = all_of(one.verdict for one in judged)
     reason = next((one.reason for one in judged if one.verdict is verdict and one.reason), None)
     return Judgement(verdict=verdict, reason=reason, rows=tuple(row for one in judged for row in one.rows))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from seccheck.model import Reason, Record, Verdict, negation
 from seccheck.reference import Papers, Reference
@@ -40,25 +42,27 @@ class Failure:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What an expectation is held against: facts by root (`tls`, `target`, …), and when they were seen."""
 
     facts: Mapping[str, Mapping[str, Any] | Failure]
     recorded: datetime
     """When the facts were seen; judging never reads the clock."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = {}
     reference: Reference | None = None
     papers: Papers | None = None
     """Package lists and VEX statements that may settle what a banner leaves open."""
 
     def with_item(self, item: Any, label: str) -> Evidence:
         """The same evidence with `item` bound to one record of a list, called `label` in the rows."""
-        return replace(self, facts={**self.facts, "item": {"": item, "label": label}})
+        facts = {**self.facts, "item": {"": item, "label": label}}
+        return Evidence(facts, self.recorded, self.parameters, self.reference, self.papers)
 
 
 def trim(rows: tuple[Row, ...], limit: int = MAX_ROWS) -> tuple[tuple[Row, ...], int]:
     """At most `limit` rows, the failing first, then the inconclusive; and how many were left out."""
+    if len(rows) < 2:
+        return rows, 0
     order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1}
     ranked = sorted(rows, key=lambda row: order.get(row.verdict, 2))
     return tuple(ranked[:limit]), max(0, len(ranked) - limit)

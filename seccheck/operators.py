@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -17,50 +17,61 @@ import msgspec
 from seccheck import facttypes
 from seccheck.judgement import Evidence, Failure, Judgement, Row
 from seccheck.model import Reason, Verdict
-from seccheck.reference import Papers, Product, settle
+from seccheck.reference import Papers, Product, Reference, Ruling, settle
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 _MAX_TEXT = 400
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(msgspec.Struct):
     """A fact with what is in doubt about it: single members, or (`open`) anything."""
 
     value: Any
     label: str
-    members: Mapping[str, Reason] = field(default_factory=dict)
+    members: Mapping[str, Reason]
     open: Reason | None = None
 
 
-def look_up(evidence: Evidence, path: tuple[str, ...]) -> Value:
-    """The fact at `path`, with every doubt that is recorded about it."""
+_NO_MEMBERS: Mapping[str, Reason] = {}
+
+
+def reader(path: tuple[str, ...]) -> Callable[[Evidence], Value]:
+    """The function that gives the fact at `path`, with every doubt that is recorded about it."""
     root, *keys = path
-    source = evidence.facts.get(root)
-    if root == "item" and isinstance(source, Mapping):
-        return Value(_descend(source[""], keys), ".".join((source["label"], *keys)))
     label = ".".join(path)
-    if source is None:
-        return Value(None, label, open=Reason.NOT_PROBED)
-    if isinstance(source, Failure):
-        return Value(None, label, open=source.reason)
-    value = _descend(source, keys)
-    members: dict[str, Reason] = {}
-    doubt: Reason | None = None
-    for entry in source.get("undecided", ()):
-        if entry["fact"] in {keys[0] if keys else "", ".".join(keys)}:
-            if entry.get("member") is None:
-                doubt = doubt or Reason(entry["reason"])
-            else:
-                members[entry["member"]] = Reason(entry["reason"])
-    if value is None:
-        doubt = doubt or next(iter(members.values()), Reason.NOT_PROBED)
-    return Value(value, label, members, doubt)
+    names = {keys[0] if keys else "", ".".join(keys)}
+
+    def read_item(evidence: Evidence) -> Value:
+        source: Any = evidence.facts["item"]
+        return Value(_descend(source[""], keys), ".".join((source["label"], *keys)), _NO_MEMBERS)
+
+    def read(evidence: Evidence) -> Value:
+        source = evidence.facts.get(root)
+        if source is None:
+            return Value(None, label, _NO_MEMBERS, Reason.NOT_PROBED)
+        if isinstance(source, Failure):
+            return Value(None, label, _NO_MEMBERS, source.reason)
+        value = _descend(source, keys)
+        members: dict[str, Reason] = {}
+        doubt: Reason | None = None
+        for entry in source.get("undecided", ()):
+            if entry["fact"] in names:
+                if entry.get("member") is None:
+                    doubt = doubt or Reason(entry["reason"])
+                else:
+                    members[entry["member"]] = Reason(entry["reason"])
+        if value is None:
+            doubt = doubt or next(iter(members.values()), Reason.NOT_PROBED)
+        return Value(value, label, members, doubt)
+
+    return read_item if root == "item" else read
 
 
 def _descend(value: Any, keys: Iterable[str]) -> Any:
     for key in keys:
-        if key == "first" and isinstance(value, list | tuple):
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif key == "first" and isinstance(value, list | tuple):
             value = value[0] if value else None
         elif isinstance(value, Mapping):
             value = value.get(key)
@@ -71,12 +82,14 @@ def _descend(value: Any, keys: Iterable[str]) -> Any:
 
 def text_of(value: Any) -> str:
     """A value as a reader sees it: lists joined, booleans lower-case, bounded."""
-    if value is None:
+    if isinstance(value, str):
+        text = str(value)
+    elif value is None:
         return "?"
-    if isinstance(value, bool):
+    elif isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        text = ", ".join(text_of(part) for part in value) or "–"
+    elif isinstance(value, list | tuple):
+        text = ", ".join([text_of(part) for part in value]) or "–"
     elif isinstance(value, Mapping):
         text = " ".join(str(value.get(key)) for key in ("raw", "name", "version") if value.get(key)) or str(
             dict(value)
@@ -189,7 +202,7 @@ def rule_version(operator: str, operand: Any, fact: Value, evidence: Evidence) -
     product = msgspec.convert(fact.value, Product)
     days = operand if operator == "newest_within_days" else 0
     papers = evidence.papers or Papers()
-    ruling = settle(_QUESTIONS[operator], product, papers, evidence.reference, evidence.recorded, days)
+    ruling = _ruling(operator, product, papers, evidence.reference, evidence.recorded.date(), days)
     row = Row(
         fact=fact.label,
         operator=operator,
@@ -200,12 +213,22 @@ def rule_version(operator: str, operand: Any, fact: Value, evidence: Evidence) -
     return Judgement(verdict=ruling.verdict, reason=ruling.reason, rows=(row,))
 
 
+@lru_cache(maxsize=4096)
+def _ruling(
+    operator: str, product: Product, papers: Papers, reference: Reference, day: date, days: int
+) -> Ruling:
+    """The ruling on a day, remembered: a nation runs the same few hundred products."""
+    at = datetime.combine(day, time(), UTC)
+    return settle(_QUESTIONS[operator], product, papers, reference, at, days)
+
+
 def row_of(fact: Value, operator: str, expected: str, verdict: Verdict) -> Row:
     """The row of evidence for one fact, with its doubts where they decided."""
-    observed = text_of(fact.value) if fact.value is not None else "?"
-    doubts = [f"{member}: {reason}" for member, reason in fact.members.items()]
-    if fact.open:
-        doubts.append(fact.open.value)
-    if verdict is INCONCLUSIVE and doubts:
-        observed = f"{observed} ({'; '.join(doubts[:8])})"
+    observed = text_of(fact.value)
+    if verdict is INCONCLUSIVE:
+        doubts = [f"{member}: {reason}" for member, reason in fact.members.items()]
+        if fact.open:
+            doubts.append(fact.open.value)
+        if doubts:
+            observed = f"{observed} ({'; '.join(doubts[:8])})"
     return Row(fact=fact.label, operator=operator, expected=expected, observed=observed, verdict=verdict)

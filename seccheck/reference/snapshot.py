@@ -290,7 +290,7 @@ def read_document(data: bytes, where: str) -> Document:
     return document
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """Everything that versions are judged by, as of the dates of its feeds."""
 
