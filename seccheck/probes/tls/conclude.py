@@ -256,10 +256,12 @@ class _Conclusion:
     def certificates(self, host: str, anchors: Anchors, now: datetime) -> None:
         """Chains, the demand for a client certificate, and whether a name is needed."""
         visit, evidence = self.visit, self.evidence
-        self.found["chains"] = gather(visit, host, anchors, now) or None
+        chains = gather(visit, host, anchors, now)
+        only_anonymous = all("anon" in suites.classes(entry.reply.suite or 0) for entry in evidence.good)
+        self.found["chains"] = chains if chains or only_anonymous else None
         if visit.whole and not evidence.accepted(visit.whole):
             self.doubt("chains", visit.whole, h.NAMES[visit.whole.version])
-        elif not self.found["chains"]:
+        elif self.found["chains"] is None:
             self.add("chains", Reason.CONTRADICTORY, "no certificate was seen")
         if (other := visit.other_key) and not evidence.accepted(other) and not visit.refuses(other):
             self.doubt("chains", other, "other-key")
@@ -281,7 +283,7 @@ class _Conclusion:
             self.found["client_certificate"] = "required" if True in needs else "optional"
         elif self.visit.client_certificate_asked():
             self.add("client_certificate", Reason.TIMEOUT, "asked for; whether it is a must was not told")
-        elif any(reply.certificates for reply in replies):
+        elif any(reply.certificates for reply in replies) or self.found["chains"] == ():
             self.found["client_certificate"] = "none"
         else:
             self.add("client_certificate", Reason.CONTRADICTORY, "no whole handshake was seen")

@@ -240,6 +240,8 @@ class Evidence:
             return _reason(lost[-1].reply, anything=self.anything)
         if failed := self._failed_although_good():
             return _reason(failed[-1].reply, anything=self.anything)
+        if asked and entries[-1].meaning is Meaning.NOT_ASKED:
+            return Reason.NOT_PROBED, entries[-1].reply.detail
         if asked:
             return Reason.RATE_LIMITED, "the refusal could not be confirmed"
         last = [entry for entry in self.entries if entry.meaning is Meaning.LOST]

@@ -54,6 +54,7 @@ class Visit:
         """Of those, the ones that most verdicts hang on."""
         self.enough_once: set[str] = set()
         """Of those, the ones about a version that is a finding by itself: one refusal will do."""
+        self.curve_beside: dict[str, tuple[int, ...]] = {}
         self.other_key: Offer | None = None
         self.nameless: Offer | None = None
         self.whole: Offer | None = None
@@ -351,13 +352,17 @@ class Visit:
                 else self.ask.curves(version, left, self._beside(version))
             )
             reply = yield self.last_groups
+            if meaning(self.last_groups, reply) is Meaning.INSTEAD:
+                return
             if not reply.whole:
                 self.needed[self.last_groups.key] = self.last_groups
                 self.enough_once.add(self.last_groups.key)
                 return
 
     def _beside(self, version: str) -> tuple[int, ...]:
-        """The curve of the certificate of `version`, where it is an EC one."""
+        """The curve of the certificate of `version`, if it is an EC one; as known when first asked."""
+        if version in self.curve_beside:
+            return self.curve_beside[version]
         for entry in self.evidence.good:
             if entry.reply.version == h.NUMBERS[version] and entry.reply.certificates:
                 return curve_of(entry.reply.certificates[0])
@@ -375,7 +380,7 @@ class Visit:
         if version == "SSLv3":  # which has no curves
             yield self._noted(self.ask.finite_field(version), version)
             return
-        beside = self._beside(version)
+        beside = self.curve_beside[version] = self._beside(version)
         if beside:
             yield self._noted(self.ask.curves(version, h.WEAK_CURVES, beside), version)
         if (

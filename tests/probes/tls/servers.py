@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from seccheck.demo.oldtls import ClientHello, alert, read_hello
@@ -27,7 +27,7 @@ STRONG = "ECDHE+AESGCM:ECDHE+CHACHA20"
 @contextmanager
 def nginx(folder: Path, *blocks: str) -> Iterator[list[int]]:
     """One nginx with a server block for each of `blocks`, in which {port} stands for its port."""
-    ports = [free_port() for _ in blocks]
+    ports = _free_ports(len(blocks))
     servers = "".join(
         "server {" + block.replace("{port}", str(port)) + " location / { return 200 ok; } }"
         for block, port in zip(blocks, ports, strict=True)
@@ -38,6 +38,15 @@ def nginx(folder: Path, *blocks: str) -> Iterator[list[int]]:
     )
     with running(tool("nginx"), "-p", folder, "-c", config, ports=tuple(ports)):
         yield ports
+
+
+def _free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on, no two the same."""
+    with ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for sock in socks:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in socks]
 
 
 def block(

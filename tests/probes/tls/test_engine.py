@@ -140,7 +140,7 @@ def test_an_error_of_the_taker_ends_the_loop_and_leaves_no_socket(ports: Ports) 
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         engine.collect_many(Queue(looks), broken, context())
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_a_bug_costs_one_look(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
