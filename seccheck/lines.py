@@ -7,9 +7,10 @@ with the closing one.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -42,7 +43,7 @@ class Lines(Collection[T]):
         self._key = f'"{key}":['.encode()
         self._decode = decode
         self._count: int | None = None
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None
 
     def __iter__(self) -> Iterator[T]:
         return (self.decoded(line) for _, line in self.places())
@@ -58,8 +59,9 @@ class Lines(Collection[T]):
     def at(self, offset: int, size: int) -> T:
         """The record that stands there."""
         if self._file is None:
-            self._file = self.path.open("rb", buffering=0)
-        return self.decoded(os.pread(self._file.fileno(), size, offset))
+            self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._file)
+        return self.decoded(os.pread(self._file, size, offset))
 
     def ids(self) -> Iterator[tuple[str, int, int]]:
         """The `id` of each record, where it stands, and its size."""
