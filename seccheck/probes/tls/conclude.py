@@ -10,11 +10,13 @@ from seccheck.probes.tls import hello as h
 from seccheck.probes.tls import suites
 from seccheck.probes.tls.answer import Outcome, Reply
 from seccheck.probes.tls.chains import gather
+from seccheck.probes.tls.exchanges import untold
 from seccheck.probes.tls.facts import SUITE_CLASSES, VERSIONS, Suite, TlsFacts
+from seccheck.probes.tls.known import UP_TO_TLS12
 from seccheck.probes.tls.questions import Offer
 from seccheck.probes.tls.refusal import Meaning
 from seccheck.probes.tls.trust import Anchors
-from seccheck.probes.tls.visit import UP_TO_TLS12, Visit
+from seccheck.probes.tls.visit import Visit
 
 FIELDS = {
     "offered": ("offered",),
@@ -160,7 +162,7 @@ class _Conclusion:
             self.doubt("groups", visit.last_groups)
         for version in UP_TO_TLS12:
             if visit.accepts(version):
-                for fact, offer in visit.untold_exchanges(version):
+                for fact, offer in untold(visit, version):
                     self.doubt(fact, offer)
         if offer_open := self._open_old_version():
             self.doubt("groups", offer_open)

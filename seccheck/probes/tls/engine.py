@@ -16,13 +16,14 @@ from seccheck.probes import Answer, Endpoint, Look, Looks, ProbeFailed
 from seccheck.probes.tls.answer import Outcome, Reply
 from seccheck.probes.tls.conclude import conclude
 from seccheck.probes.tls.facts import TlsParams
+from seccheck.probes.tls.known import Strand
 from seccheck.probes.tls.loop import Loop
 from seccheck.probes.tls.names import server_name
 from seccheck.probes.tls.questions import Offer
 from seccheck.probes.tls.starttls import GREET_FIRST, PROLOGUES, StartTls
 from seccheck.probes.tls.talk import Talk
 from seccheck.probes.tls.trust import anchors
-from seccheck.probes.tls.visit import MAX_CONNECTIONS, SECOND_VISIT, Strand, Visit
+from seccheck.probes.tls.visit import MAX_CONNECTIONS, SECOND_VISIT, Visit
 from seccheck.scope import Context
 
 TARGETS = 128
