@@ -102,8 +102,11 @@ class Visit(Known):
         """A slower look later: only what is open, one connection at a time, until one is lost."""
         self.visits, self.over = 2, ""
         if not self.evidence.anything:
-            for offer in 2 * self._version_offers():
+            modern = [self.ask.version(version) for version in ("TLSv1.3", "TLSv1.2")]
+            for offer in (*(6 * modern), *self._version_offers(without=("TLSv1.3", "TLSv1.2"))):
                 yield [one(offer)]
+                if self.evidence.anything:
+                    return
             return
         limit = self.connections + SECOND_VISIT
         yield [self._canary()]
