@@ -51,10 +51,10 @@ class Report:
 
         Folders see to that themselves. What is no plain file (such as /dev/stdout) is written to as it is.
         """
-        out = out.resolve()
         if self.kind == "folder" or (out.exists() and not out.is_file()):
             self.write(run, out, options)
             return
+        out = out.resolve()
         draft = out.with_name(f".{out.name}.{os.getpid()}.part")
         try:
             self.write(run, draft, options)

@@ -447,7 +447,7 @@ class Pages:
         if not change:
             return ""
         return self._say(
-            "%(difference)s systems meeting; %(improved)s improved, %(regressed)s fell back, "
+            "%(difference)s systems meeting: %(improved)s now meet, %(regressed)s no longer do; "
             "%(new)s new, %(gone)s gone"
         ) % {
             "difference": self.words.signed(self.overview.counts.meets - change.meets),

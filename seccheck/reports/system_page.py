@@ -25,6 +25,8 @@ class Shown:
     """One open finding as its page shows it. Text that is not `Markup` is escaped by the template."""
 
     rank: tuple[Any, ...]
+    blocks: bool
+    """Whether it keeps its system from meeting all criteria."""
     look: str
     anchor: str
     head: Markup
@@ -38,8 +40,8 @@ class Shown:
     repeat: list[str]
 
 
-Brief = tuple[str, Markup, str, Markup]
-"""A criterion that passed, in a row of a table: anchor, id and statement as cells, what was seen, looks."""
+Brief = tuple[str, Markup, str, str, Markup]
+"""A criterion that passed, in a row: anchor, id and statement as cells, target, what was seen, looks."""
 
 
 @dataclass(slots=True)
@@ -124,13 +126,18 @@ class SystemPages:
             whens={},
         )
         opened = [self._shown(one, at) for one in system.findings if one.verdict in ORDER]
+        opened.sort(key=lambda one: one.rank)
+        say = self.words.gettext
         passed = [one for one in system.findings if one.verdict == "pass"]
         brief = self.site.single
         return {
             "row": row,
             "entry": entry,
             "summary": self._summary(row, system.findings),
-            "open": sorted(opened, key=lambda one: one.rank),
+            "groups": [
+                (say("Open findings"), [one for one in opened if one.blocks]),
+                (say("Advised and waived"), [one for one in opened if not one.blocks]),
+            ],
             "passed_count": len(passed),
             "passed": [] if brief else [self._brief(one, at) for one in passed],
             "absent": [
@@ -160,9 +167,10 @@ class SystemPages:
         target = at.targets.get(one.target or "")
         looks = [look for digest in one.observations if (look := at.seen.get(digest))]
         advised = "" if one.counted else " advised"
-        rank = ORDER[one.verdict], not one.counted, self.overview.severity(one.criterion), one.criterion
+        rank = ORDER[one.verdict], self.overview.severity(one.criterion), one.criterion
         return Shown(
             rank=(*rank, one.target or ""),
+            blocks=one.counted and one.verdict != "waived",
             look=f"finding v-{one.verdict}{advised}",
             anchor=at.links.anchor(at.key, finding_name(one)),
             head=self._head(one, at),
@@ -228,11 +236,13 @@ class SystemPages:
                 one.criterion, at.links.criterion(one.criterion), self._statement(one.criterion, level)
             ),
         )
-        seen = "; ".join(dict.fromkeys(row.observed for row in one.evidence[:3]))
+        held = [self.words.value(row.observed) for row in one.evidence if row.verdict == "pass"][:3]
+        seen = held[0] if len(held) == 1 else "; ".join(dict.fromkeys(held))
         return (
             finding_name(one),
             cells,
-            f"{seen[:BRIEF]}…" if len(seen) > BRIEF else self.words.value(seen),
+            "" if self.public else one.target or "",
+            f"{seen[:BRIEF]}…" if len(seen) > BRIEF else seen,
             self._once(("marks", marks), lambda: self._blocks.marks(marks)),
         )
 

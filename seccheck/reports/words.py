@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import re
 import unicodedata
 from datetime import date, datetime
 from functools import cache, cached_property, lru_cache
@@ -94,15 +95,28 @@ EXPECTATIONS = (
     ("matches ", _("matches ")),
     ("after ", _("after ")),
     ("before ", _("before ")),
+    ("still maintained on ", _("still maintained on ")),
+    ("no flaw that is known to be exploited", _("no flaw that is known to be exploited")),
 )
 """How an expectation begins in the evidence, which is recorded in English."""
-VALUES = {"true": _("true"), "false": _("false"), "met": _("met"), "not-met": _("not met")}
+NEWEST = re.compile(r"the newest patch level, or one superseded at most (\d+) days ago")
+VALUES = {
+    "true": _("true"),
+    "false": _("false"),
+    "met": _("met"),
+    "not-met": _("not met"),
+    "empty": _("empty"),
+}
 DECIDERS = {"probe": _("probe"), "document": _("document"), "registry": _("registry")}
 REFERENCE_NAMES = {
     "eol": _("Support dates of products"),
     "kev": _("Known exploited vulnerabilities"),
     "releases": _("Release dates of versions"),
     "backports": _("Corrected packages of distributions"),
+    "builds": _("Builds of products"),
+    "debian": _("Packages of Debian"),
+    "products": _("Names of products"),
+    "ranges": _("Versions with known flaws"),
 }
 
 
@@ -204,6 +218,10 @@ class Words:
         """What evidence records as expected, its first words in this language."""
         if text.startswith("not "):
             return self.gettext("not %(what)s") % {"what": self.expected(text[4:])}
+        if newest := NEWEST.fullmatch(text):
+            return self.gettext("the newest patch level, or one superseded at most %(days)s days ago") % {
+                "days": newest[1]
+            }
         for start, said in EXPECTATIONS:
             if text.startswith(start):
                 return self.gettext(said) + text[len(start) :]
@@ -211,7 +229,8 @@ class Words:
 
     def value(self, text: str) -> str:
         """A value of the evidence: a yes or no in this language, anything else as it is."""
-        return self.gettext(VALUES[text]) if text in VALUES else text
+        first, mark, rest = text.partition(" (")
+        return f"{self.gettext(VALUES[first])}{mark}{rest}" if first in VALUES else text
 
     def reference(self, name: str) -> str:
         """What a reference snapshot is about."""
