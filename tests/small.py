@@ -89,7 +89,7 @@ systems:
 
 
 @contextmanager
-def web(*, nosniff: bool, server: str = "web") -> Iterator[int]:
+def web(*, nosniff: bool, server: str = "web", port: int = 0) -> Iterator[int]:
     """A web server on loopback that sends nosniff or not; its port."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -106,7 +106,7 @@ def web(*, nosniff: bool, server: str = "web") -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

@@ -337,7 +337,7 @@ def _judged_again(folder: RunFolder, place: Path, waivers: Path) -> RunFolder:
 
 
 def _conclude(folder: RunFolder, limits: _Limits, reports: list[tuple[Report, Path]], language: str) -> int:
-    """Decide, tell, write the reports; the exit status."""
+    """Decide, write the reports, then tell, so that no fault follows a decision; the exit status."""
     from seccheck.errors import InputError
     from seccheck.gate import decide
     from seccheck.reports import Options
@@ -352,18 +352,18 @@ def _conclude(folder: RunFolder, limits: _Limits, reports: list[tuple[Report, Pa
         raise InputError.at("--baseline", "is the run itself; expected an earlier run")
     wanting: list[tuple[str, str, str | None]] = []
     outcome = decide(_cases(folder, source, wanting), limits.threshold, limits.before)
-    for remark in _remarks(folder, wanting):
-        say(f"waivers: {remark}")
-    gate_words.tell(outcome, limits.threshold, source, options)
     for plugin, path in reports:
         if plugin.id != "github":
             path.parent.mkdir(parents=True, exist_ok=True)
             plugin.save(source, path, options)
             say(f"written: {path}")
-    if os.environ.get("GITHUB_ACTIONS") == "true" or any(plugin.id == "github" for plugin, _ in reports):
-        gate_words.tell_github(outcome, source, options)
     if any(path.is_relative_to(folder.path) for _, path in reports):
         folder.write_manifest()
+    for remark in _remarks(folder, wanting):
+        say(f"waivers: {remark}")
+    gate_words.tell(outcome, limits.threshold, source, options)
+    if os.environ.get("GITHUB_ACTIONS") == "true" or any(plugin.id == "github" for plugin, _ in reports):
+        gate_words.tell_github(outcome, source, options)
     return outcome.status
 
 

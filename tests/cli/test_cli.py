@@ -120,53 +120,6 @@ def test_a_mistake_is_one_clear_error_and_status_2(place, words, message):
     assert done.stdout == ""
 
 
-def test_gate_on_a_run(place):
-    assert seccheck("gate", "run", cwd=place).returncode == 1
-    (place / "gate.yaml").write_text("seccheck: gate/1\nseverities: [critical]\n")
-    nothing = seccheck("gate", "run", "--threshold", "gate.yaml", cwd=place)
-    assert nothing.returncode == 3
-    assert "nothing within the threshold was measured" in nothing.stdout
-    (place / "warn.yaml").write_text("seccheck: gate/1\ninconclusive: warn\n")
-    assert seccheck("gate", "run", "--baseline", "run", "--threshold", "warn.yaml", cwd=place).returncode == 0
-    assert seccheck("gate", "run", "--baseline", "run", cwd=place).returncode == 3
-
-
-def test_gate_on_a_target_needs_no_registry(tmp_path):
-    with small.web(nosniff=True) as port:
-        url = f"http://127.0.0.1:{port}/"
-        done = seccheck(
-            "gate",
-            "--target",
-            url,
-            "-c",
-            "project06-2024",
-            "--select",
-            "WEB-02",
-            "--as-level",
-            "1",
-            cwd=tmp_path,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        done = seccheck(
-            "gate",
-            "--target",
-            url,
-            "-c",
-            "project06-2024",
-            "--select",
-            "WEB-03",
-            "--as-level",
-            "1",
-            cwd=tmp_path,
-        )
-        assert done.returncode == 1
-    done = seccheck(
-        "gate", "--target", url, "-c", "project06-2024", "--select", "WEB-02", "--as-level", "1", cwd=tmp_path
-    )
-    assert done.returncode == 3
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_diff_tells_what_changed(place):
     (place / "waivers.yaml").write_text(
         "seccheck: waivers/1\nwaivers:\n"
