@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from seccheck.probes.tls.answer import Reply
 from seccheck.probes.tls.certificates import Parsed, parse
 from seccheck.probes.tls.facts import Chain, Staple
 from seccheck.probes.tls.questions import Kind, Offer
+from seccheck.probes.tls.revocation import Revocation
 from seccheck.probes.tls.staple import read_staple
 from seccheck.probes.tls.trust import Anchors, find_route, in_order
 from seccheck.probes.tls.visit import Visit
@@ -28,7 +29,13 @@ class _Served:
     scts: int = 0
 
 
-def gather(visit: Visit, host: str, anchors: Anchors, now: datetime) -> tuple[Chain, ...]:
+AskIssuer = Callable[[Parsed, Parsed | None], Revocation]
+"""Asks the issuer of a leaf whether it is revoked."""
+
+
+def gather(
+    visit: Visit, host: str, anchors: Anchors, now: datetime, ask_issuer: AskIssuer | None = None
+) -> tuple[Chain, ...]:
     """Every chain that was seen, those served under the registered name first."""
     served: dict[tuple[bytes, ...], _Served] = {}
     for entry in visit.evidence.good:
@@ -43,7 +50,7 @@ def gather(visit: Visit, host: str, anchors: Anchors, now: datetime) -> tuple[Ch
     if not any(chain.judged for chain in served.values()):
         for chain in served.values():  # SSL only, which knows no names: what there is must be judged
             chain.judged = True
-    found = [_chain(each, host, anchors, now) for each in served.values()]
+    found = [_chain(each, host, anchors, now, ask_issuer) for each in served.values()]
     return tuple(sorted(found, key=lambda chain: (not chain.judged, chain.seen_with)))
 
 
@@ -68,7 +75,9 @@ def _scts_beside(reply: Reply) -> int:
     return count if at == len(data) else 0
 
 
-def _chain(served: _Served, host: str, anchors: Anchors, now: datetime) -> Chain:
+def _chain(
+    served: _Served, host: str, anchors: Anchors, now: datetime, ask_issuer: AskIssuer | None
+) -> Chain:
     sent = [parse(der) for der in served.certificates[:20]]
     if sent[0] is None:
         return _unreadable(served)
@@ -76,6 +85,9 @@ def _chain(served: _Served, host: str, anchors: Anchors, now: datetime) -> Chain
     route = find_route(chain, anchors, now)
     issuer = _issuer(leaf, route.path, anchors)
     staple = _best(read_staple(response, leaf, issuer, now) for response in served.staples)
+    revocation: Revocation = "good" if staple == "good" else "revoked" if staple == "revoked" else None
+    if revocation is None and ask_issuer and served.judged:
+        revocation = ask_issuer(leaf, issuer)
     return Chain(
         seen_with=tuple(sorted(served.seen_with)),
         judged=served.judged,
@@ -88,7 +100,7 @@ def _chain(served: _Served, host: str, anchors: Anchors, now: datetime) -> Chain
         certificates=tuple(cert.record for cert in chain),
         path=tuple(cert.record for cert in route.path),
         stapled=staple,
-        revocation=staple if staple in {"good", "revoked"} else None,
+        revocation=revocation,
         scts=leaf.scts + served.scts,
     )
 

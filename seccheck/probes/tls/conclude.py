@@ -9,9 +9,9 @@ from seccheck.probes import ProbeFailed, Undecided
 from seccheck.probes.tls import hello as h
 from seccheck.probes.tls import suites
 from seccheck.probes.tls.answer import Outcome, Reply
-from seccheck.probes.tls.chains import gather
+from seccheck.probes.tls.chains import AskIssuer, gather
 from seccheck.probes.tls.exchanges import untold
-from seccheck.probes.tls.facts import SUITE_CLASSES, VERSIONS, Suite, TlsFacts
+from seccheck.probes.tls.facts import SUITE_CLASSES, VERSIONS, Chain, Suite, TlsFacts
 from seccheck.probes.tls.known import UP_TO_TLS12
 from seccheck.probes.tls.questions import Offer
 from seccheck.probes.tls.refusal import Meaning
@@ -31,7 +31,15 @@ FIELDS = {
 """Which facts answer which ask."""
 
 
-def conclude(visit: Visit, host: str, *, starttls: bool, anchors: Anchors, now: datetime) -> TlsFacts:
+def conclude(
+    visit: Visit,
+    host: str,
+    *,
+    starttls: bool,
+    anchors: Anchors,
+    now: datetime,
+    ask_issuer: AskIssuer | None = None,
+) -> TlsFacts:
     """The facts of a finished look; raises `ProbeFailed` when nothing at all could be told."""
     evidence = visit.evidence
     begun = any(e.reply.asked and e.meaning is not Meaning.NOT_ASKED for e in evidence.entries)
@@ -48,7 +56,7 @@ def conclude(visit: Visit, host: str, *, starttls: bool, anchors: Anchors, now: 
         if ask in visit.wants:
             getattr(conclusion, ask)()
     if "certificates" in visit.wants:
-        conclusion.certificates(host, anchors, now)
+        conclusion.certificates(gather(visit, host, anchors, now, ask_issuer))
     return TlsFacts(undecided=tuple(conclusion.undecided), **conclusion.found)  # type: ignore[arg-type]
 
 
@@ -255,10 +263,9 @@ class _Conclusion:
         else:
             self.doubt("fallback_scsv", offer)
 
-    def certificates(self, host: str, anchors: Anchors, now: datetime) -> None:
+    def certificates(self, chains: tuple[Chain, ...]) -> None:
         """Chains, the demand for a client certificate, and whether a name is needed."""
         visit, evidence = self.visit, self.evidence
-        chains = gather(visit, host, anchors, now)
         only_anonymous = all("anon" in suites.classes(entry.reply.suite or 0) for entry in evidence.good)
         self.found["chains"] = chains if chains or only_anonymous else None
         if visit.whole and not evidence.accepted(visit.whole):

@@ -8,18 +8,21 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 
 from seccheck.model import Reason, safe_text
 from seccheck.probes import Answer, Endpoint, Look, Looks, ProbeFailed
 from seccheck.probes.tls.answer import Outcome, Reply
+from seccheck.probes.tls.certificates import Parsed
+from seccheck.probes.tls.chains import AskIssuer
 from seccheck.probes.tls.conclude import conclude
-from seccheck.probes.tls.facts import TlsParams
+from seccheck.probes.tls.facts import TlsFacts, TlsParams
 from seccheck.probes.tls.known import Strand
 from seccheck.probes.tls.loop import Loop
 from seccheck.probes.tls.names import server_name
 from seccheck.probes.tls.questions import Offer
+from seccheck.probes.tls.revocation import Revocation, fetch
 from seccheck.probes.tls.starttls import GREET_FIRST, PROLOGUES, StartTls
 from seccheck.probes.tls.talk import Talk
 from seccheck.probes.tls.trust import anchors
@@ -78,6 +81,8 @@ class Engine:
         self._runnable: deque[Job] = deque()
         self._flying: Counter[str] = Counter()
         self._numbers = count()
+        self._issuers = ThreadPoolExecutor(8)
+        self._asking: list[tuple[Job, Future[TlsFacts]]] = []
 
     def run(self) -> None:
         """Until the looks are closed and all are answered."""
@@ -88,9 +93,11 @@ class Engine:
                 busy = self._loop.open or self._runnable or self._jobs
                 if busy:
                     self._loop.step(0.05)
+                self._heard_from_issuers()
                 self._out.check()
         finally:
             self._loop.close()
+            self._issuers.shutdown(cancel_futures=True)
             self._out.close()
 
     def _take(self) -> None:
@@ -251,18 +258,35 @@ class Engine:
         self._guard(job, self._next_wave)
 
     def _conclude(self, job: Job) -> None:
-        facts = conclude(
+        """Answer; in a thread where issuers are to be asked, which takes its time."""
+        if self._context.scope.revocation == "fetch" and "certificates" in job.visit.wants:
+            self._asking.append((job, self._issuers.submit(self._facts, job, self._ask_issuer)))
+        else:
+            self._answer(job, self._facts(job))
+
+    def _facts(self, job: Job, ask_issuer: AskIssuer | None = None) -> TlsFacts:
+        return conclude(
             job.visit,
             job.endpoint.host or job.endpoint.address,
             starttls=job.endpoint.service in PROLOGUES,
             anchors=anchors(self._context.scope.trust),
-            now=self._now(),
+            now=self._context.now(),
+            ask_issuer=ask_issuer,
         )
+
+    def _ask_issuer(self, leaf: Parsed, issuer: Parsed | None) -> Revocation:
+        return fetch(leaf, issuer, self._context)
+
+    def _answer(self, job: Job, facts: TlsFacts) -> None:
         self._jobs.discard(job)
         self._out.put(Answer(key=job.look.key, facts=facts, connections=job.visit.connections))
 
-    def _now(self) -> datetime:
-        return self._context.now()
+    def _heard_from_issuers(self) -> None:
+        """Answer the looks whose issuers have been asked."""
+        done = [(job, future) for job, future in self._asking if future.done()]
+        for job, future in done:
+            self._asking.remove((job, future))
+            self._guard(job, lambda job, future=future: self._answer(job, future.result()))  # type: ignore[misc]
 
     def _guard(self, job: Job, step: Callable[[Job], None]) -> None:
         """Do `step`; what goes wrong in it costs this look alone."""
