@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -77,9 +79,16 @@ def listens(port: int, address: str = "127.0.0.1") -> bool:
 
 @contextmanager
 def running(
-    *command: str | Path, ports: tuple[int, ...] = (), address: str = "127.0.0.1", cwd: Path | None = None
+    *command: str | Path,
+    ports: tuple[int, ...] = (),
+    address: str = "127.0.0.1",
+    cwd: Path | None = None,
+    master: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in the foreground until the block ends; ready when it listens on `ports`."""
+    """Run a server in the foreground until the block ends; ready when it listens on `ports`.
+
+    `master`: the file in which a server that leaves the process we started writes its own id.
+    """
     with TemporaryFile() as log:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -100,6 +109,9 @@ def running(
                     time.sleep(0.03)
             yield process
         finally:
+            if master is not None and master.exists():
+                with suppress(ProcessLookupError):
+                    os.kill(int(master.read_text()), signal.SIGTERM)
             process.terminate()
             try:
                 process.wait(timeout=5)

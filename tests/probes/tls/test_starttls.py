@@ -174,7 +174,8 @@ def postfix(tmp_path: Path, papers: Papers) -> Iterator[int]:
         "rewrite unix - - n - - trivial-rewrite\ntlsmgr unix - - n 1000? 1 tlsmgr\n"
         "proxymap unix - - n - - proxymap\n"
     )
-    with running(tool("postfix"), "-c", tmp_path, "start-fg", ports=(port,)):
+    master = tmp_path / "queue/pid/master.pid"
+    with running(tool("postfix"), "-c", tmp_path, "start-fg", ports=(port,), master=master):
         yield port
 
 
