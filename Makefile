@@ -23,6 +23,7 @@ fuzz: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev debian-packages
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/pictures.py
 
 lock: $(VENV)/.installed-dev
 	$(BIN)/python tools/lock.py

@@ -88,11 +88,44 @@ def file_of(name: str) -> Callable[[], str]:
     return lambda: fenced((ROOT / name).read_text("utf-8"), "yaml")
 
 
+def catalogue(language: str) -> Callable[[], str]:
+    """The catalogue of criteria in one language."""
+
+    def page() -> str:
+        from seccheck.authoring import catalogue_page
+
+        return catalogue_page(language).rstrip()
+
+    return page
+
+
+def probe_facts() -> str:
+    """The installed probes and the facts they record, asked of their types."""
+    from seccheck import facttypes
+    from seccheck.probes import load_probes
+
+    parts = []
+    for probe in load_probes().values():
+        module = probe.facts.__module__
+        said = (sys.modules[module.removesuffix(".facts")].__doc__ or "").splitlines()[0]
+        rows = [
+            [f"`{probe.id}.{fact}`", facttypes.name(facttypes.plain(kind))]
+            for fact, kind in facttypes.fields(probe.facts).items()
+            if fact != "undecided"
+        ]
+        about = f"{said}\nOne look is about: {probe.subject}."
+        parts.append(f"## {probe.id}\n\n{about}\n\n{table(['fact', 'type'], rows)}")
+    return "\n\n".join(parts)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
+    "catalogue-en": catalogue("en"),
+    "catalogue-vi": catalogue("vi"),
     "gate-table": gate_table,
     "gitlab-template": file_of("ci/gitlab/seccheck.gitlab-ci.yml"),
     "pipeline-output": pipeline_output,
     "pipeline-script": pipeline_script,
+    "probe-facts": probe_facts,
     "report-formats": report_formats,
 }
 SLOW = {"pipeline-output"}
