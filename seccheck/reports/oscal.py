@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def identifier(*parts: str) -> str:
     return str(uuid.uuid5(_SPACE, "\0".join(parts)))
 
 
+@lru_cache(maxsize=4096)
 def line(text: str) -> str:
     """`text` as OSCAL's StringDatatype: one line, not empty, no space at its ends."""
     return re.sub(r"\s+", " ", safe_text(text)).strip() or "–"
@@ -195,12 +197,13 @@ class _Result:
 
     def _selection(self) -> dict[str, Any]:
         reviewed = dict.fromkeys(one.finding.criterion for one in self.applicable)
-        absent = dict.fromkeys(one.finding.criterion for one in self.entries if one not in self.applicable)
+        every = dict.fromkeys(one.finding.criterion for one in self.entries)
+        absent = [one for one in every if one not in reviewed]
         selection: dict[str, Any] = {}
         if reviewed:
             selection["include-controls"] = [{"control-id": one} for one in reviewed]
         if absent:
-            selection["exclude-controls"] = [{"control-id": one} for one in absent if one not in reviewed]
+            selection["exclude-controls"] = [{"control-id": one} for one in absent]
         return selection
 
     def _observation(self, digest: str, seen: Seen) -> dict[str, Any]:
