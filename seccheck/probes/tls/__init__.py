@@ -36,12 +36,13 @@ def planned_connections(_endpoint: Endpoint, params: TlsParams) -> int:
         asked.add("versions")
     static_rsa = asked & {"suites", "flaws"} == {"flaws"}
     first = 2 + sum(_FIRST[ask] for ask in asked) + static_rsa
-    canaries = ("groups" not in asked) + (not asked & {"features", "flaws"})
+    last = not asked & {"features", "flaws"}
     if params.thorough:
         again = sum(_AGAIN.get(ask, 0) for ask in asked) + static_rsa
+        canaries = last + ("groups" not in asked) + 2 * (not asked & {"groups", "certificates"})
         return first + (again + canaries if asked else 0)
     core = asked <= {"versions", "suites", "certificates"}
-    return first - (_FIRST["certificates"] if "certificates" in asked else 0) + (0 if core else canaries)
+    return first - (_FIRST["certificates"] if "certificates" in asked else 0) + (0 if core else 1 + last)
 
 
 PROBE = Probe(

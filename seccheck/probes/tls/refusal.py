@@ -7,7 +7,7 @@ counts only
   (something of this server was alive before and after);
 * asked twice, with something accepted in between; where most hangs on it three times, two of them in a row
   (no path that breaks every nth connection breaks both);
-* as a TLS alert that this offer allows; a close or reset counts only three times, and when in the whole
+* as a TLS alert that this offer allows; a close or reset must come once more than that, and when in the whole
   look no offer was lost that is known to be good, and none was answered now with a close and now otherwise
   (real servers do drop old versions that way, but always);
 * when nothing contradicts it: an offer known to be good that is answered by an alert, an offer answered by
@@ -57,7 +57,7 @@ _CLEAN = {
 }
 _ABOUT_US = {10, 20, 22, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 90, 100, 109, 110, 112, 116}
 """Alerts that complain of our hello or of a certificate: never a refusal of what was offered."""
-SOFT_TIMES = {1: 2, 2: 3, 3: 3}
+SOFT_TIMES = {1: 2, 2: 3, 3: 4}
 """By how many refusals are enough: how many closes or resets are."""
 
 

@@ -19,6 +19,8 @@ from seccheck.probes.tls.refusal import SOFT_TIMES, Meaning, meaning
 MAX_CONNECTIONS = 40
 SECOND_VISIT = 8
 """Connections of a second visit, one at a time."""
+ENOUGH_ALIVE = 6
+"""Whole answers among the refusals of a thorough look: the fewer, the likelier that chance refused."""
 
 
 class Visit(Known):
@@ -211,7 +213,12 @@ class Visit(Known):
         """Ask again what was refused or lost, with something accepted in between."""
         if self._unguarded(self._unconfirmed()):
             yield [self._canary()]
-        yield self._again(self._unconfirmed())
+        strands = self._again(self._unconfirmed())
+        if self.thorough and strands:
+            missing = ENOUGH_ALIVE - 1 - len(self.evidence.good)  # one more comes last
+            for place in range(1, missing + 1):
+                strands.insert(place * len(strands) // (missing + 1), self._canary())
+        yield strands
 
     def _again(self, offers: Iterable[Offer]) -> list[Strand]:
         """The same questions once more, late and in another order, and in a row where once is not enough."""

@@ -298,7 +298,7 @@ def test_outside_the_scope_nothing_is_sent() -> None:
     [
         (("offered",), True, 2),
         (("versions", "suites", "certificates"), False, 7),
-        (("versions",), True, 14),
+        (("versions",), True, 16),
         (("certificates",), True, 8),
         (("versions", "suites", "groups", "certificates", "features", "flaws"), True, 31),
         (EVERYTHING, True, 32),
