@@ -227,7 +227,7 @@ class Visit(Known):
             strands.append(self._repeat(offer))
             soft = any(entry.meaning is Meaning.SOFT for entry in self.evidence.of(offer))
             times = SOFT_TIMES[self.times(offer)] if soft else self.times(offer)
-            strands += [one(offer)] * (times - 2)
+            strands += [one(offer) for _ in range(times - 2)]
         return strands
 
     def _repeat(self, offer: Offer) -> Strand:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -324,8 +325,6 @@ def test_never_more_than_forty(ports: Ports) -> None:
 
 
 def test_the_pace_of_the_scope_is_kept(ports: Ports) -> None:
-    import time
-
     limits = Limits(connections_per_second=20, connections_at_once=1)
     door = context(permissions=(Permission(network="127.0.0.0/8", limits=limits),))
     began = time.monotonic()
@@ -346,3 +345,32 @@ def test_sni_is_the_idna_form(monkeypatch: pytest.MonkeyPatch) -> None:
         answer_of(port, "offered", host="cổng.example.vn")
 
     assert b"\x00\x16xn--cng-qmz.example.vn" in names[0]
+
+
+@pytest.mark.parametrize("ask", [("versions",), ("versions", "suites", "groups", "certificates")])
+def test_a_server_that_closes_on_every_refusal_is_told_in_one_visit(
+    ports: Ports, ask: tuple[str, ...]
+) -> None:
+    """As some do, without an alert; no second visit, which would wait for twelve seconds."""
+
+    def talk(sock: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", ports.good)) as far:
+            far.sendall(sock.recv(4000))
+            while (data := far.recv(65536)) and data[0] != 21:
+                sock.sendall(data)
+                sock.settimeout(0.01)
+                try:
+                    if not (more := sock.recv(4000)):
+                        return
+                    far.sendall(more)
+                except TimeoutError:
+                    continue
+
+    with behaving(talk) as port:
+        began = time.monotonic()
+        answer = answer_of(port, *ask)
+
+    assert time.monotonic() - began < 10
+    assert answer.facts.versions == ("TLSv1.2", "TLSv1.3")
+    assert answer.facts.undecided == ()
+    assert answer.connections <= 40
