@@ -48,7 +48,7 @@ class Browser:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next(60)
+            answer = self._next(180)
             if answer.get("id") == self._number:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 return answer["result"]
@@ -89,13 +89,13 @@ class Browser:
         url = address.resolve().as_uri() if isinstance(address, Path) else address
         self.send("Page.navigate", url=url)
         while not self._loaded:
-            self._next(60)
+            self._next(180)
         self.run("document.fonts.ready.then(() => true)")
 
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression, run outside the page's own policy."""
         answer = self.send(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, timeout=60_000
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, timeout=180_000
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
