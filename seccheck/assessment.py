@@ -249,10 +249,15 @@ def conclude(folder: RunFolder, processes: int = 0) -> dict[str, Any]:
 
     `processes`: how many work on it; 0: as many as there are processors, where it is worth while.
     """
-    info = folder.info
-    score = Score(folder.registry_head.units, frozenset(info.reporting))
+    folder.refuse_if_merged()
+    return publish(folder, _judged(folder, processes))
+
+
+def publish(folder: RunFolder, batches: Iterable[tuple[Sequence[bytes], Counts]]) -> dict[str, Any]:
+    """Write what `conclude` writes, of results in order of id that come with their counts; the summary."""
+    score = Score(folder.registry_head.units, frozenset(folder.info.reporting))
     scan = _scan(folder)
-    folder.write_pieces("results.json", _results(folder, score, scan, processes))
+    folder.write_pieces("results.json", _results(batches, score, scan))
     summary = {"schema": "seccheck.summary/1", "scan": scan, "tally": score.tally()}
     folder.write_json("summary.json", summary)
     write_touched(folder)
@@ -260,18 +265,24 @@ def conclude(folder: RunFolder, processes: int = 0) -> dict[str, Any]:
     return summary
 
 
-def _results(folder: RunFolder, score: Score, scan: dict[str, Any], processes: int) -> Iterator[bytes]:
-    """The document in pieces: sorted keys, one system per line, so that it streams both ways."""
-    yield b'{"scan":' + _encode(scan) + b',"schema":"seccheck.results/1","systems":'
+def _judged(folder: RunFolder, processes: int) -> Iterator[tuple[list[bytes], Counts]]:
     with folder.journal(shared=True) as journal:
         court = _Court(folder, journal, folder.criteria)
         work = [court.places[start : start + _BATCH] for start in range(0, len(court.places), _BATCH)]
         crew = processes or min(processors(), len(court.places) // _WORTH_WHILE)
-        yield from listed(_counted(in_order(court.lines, work, crew), score))
+        yield from in_order(court.lines, work, crew)
+
+
+def _results(
+    batches: Iterable[tuple[Sequence[bytes], Counts]], score: Score, scan: dict[str, Any]
+) -> Iterator[bytes]:
+    """The document in pieces: sorted keys, one system per line, so that it streams both ways."""
+    yield b'{"scan":' + _encode(scan) + b',"schema":"seccheck.results/1","systems":'
+    yield from listed(_counted(batches, score))
     yield b',"tally":' + _encode(score.tally()) + b"}\n"
 
 
-def _counted(batches: Iterable[tuple[list[bytes], Counts]], score: Score) -> Iterator[bytes]:
+def _counted(batches: Iterable[tuple[Sequence[bytes], Counts]], score: Score) -> Iterator[bytes]:
     for lines, counts in batches:
         score.counts.join(counts)
         yield from lines
@@ -309,6 +320,7 @@ def rejudge(
 
     What those criteria need and was never collected is inconclusive: not-probed. `run` stays as it is.
     """
+    run.refuse_if_merged()
     folder = RunFolder.create(out)
     folder.copy_evidence(run)
     now = datetime.now(UTC)

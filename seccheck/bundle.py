@@ -9,6 +9,7 @@ outer file because it is written anew and compared.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import stat
@@ -27,7 +28,7 @@ from seccheck.errors import InputError
 from seccheck.faults import Fault, FaultError, fault
 from seccheck.keys import PublicKey
 from seccheck.model import Record, canonical, moment, timestamp
-from seccheck.runfolder import MANIFEST, write_private
+from seccheck.runfolder import MANIFEST
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -261,16 +262,23 @@ def _sha256(path: Path) -> str:
 
 
 def verify(
-    path: Path, keys: Mapping[str, PublicKey], now: datetime | None = None, into: Path | None = None
+    path: Path,
+    keys: Mapping[str, PublicKey],
+    now: datetime | None = None,
+    into: Path | None = None,
+    *,
+    criteria: str = "",
 ) -> Verified:
     """What the bundle at `path` says, when everything about it is right; unpacked `into` a new folder.
 
-    Raises `FaultError` with every reason why it is not, and leaves nothing behind then.
+    `criteria`: the set that it must be judged by, as its id, or id and version. Raises `FaultError` with
+    every reason why something is wrong, and leaves nothing behind then.
     """
     with tempfile.TemporaryDirectory(prefix="seccheck-bundle-") as place:
         raw, inner = _parts(path, Path(place))
         statement, key = _signed(path, raw, keys)
         faults = list(_key_faults(path, statement.predicate, key, now or datetime.now(UTC)))
+        faults += _criteria_faults(path, statement.predicate.criteria, criteria)
         faults += _file_faults(path, statement, inner)
         if not faults and not _as_written(path, raw, inner, Path(place)):
             faults = [fault("container", path)]
@@ -375,6 +383,11 @@ def _key_faults(path: Path, says: Predicate, key: PublicKey, now: datetime) -> I
             yield fault("unit", path, unit=unit, allowed=", ".join(key.units))
 
 
+def _criteria_faults(path: Path, found: Criteria, wanted: str) -> Iterator[Fault]:
+    if wanted and wanted not in {found.set, f"{found.set} {found.version}"}:
+        yield fault("criteria", path, found=found, wanted=wanted, set=wanted.partition(" ")[0])
+
+
 def _file_faults(path: Path, statement: Statement, inner: Path) -> list[Fault]:
     """Which files are not as they were signed. The zip file is read even when its own digest is wrong."""
     signed = {one.name: one.digest.sha256 for one in statement.subject}
@@ -441,5 +454,6 @@ def _unpack(inner: Path, into: Path) -> None:
         for entry in archive.infolist():
             target = into / entry.filename
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with archive.open(entry) as source:
-                write_private(target, iter(lambda: source.read(_CHUNK), b""))
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with archive.open(entry) as source, os.fdopen(descriptor, "wb") as file:
+                shutil.copyfileobj(source, file, _CHUNK)

@@ -69,6 +69,8 @@ class RunInfo(Record):
     registry_digest: str = ""
     zones: tuple[str, ...] = ()
     """Where else workers look from."""
+    merged: tuple[str, ...] = ()
+    """The runs it was merged from; each was judged in its own folder, so this one is not judged again."""
 
 
 def write_private(path: Path, chunks: Iterable[bytes]) -> None:
@@ -123,6 +125,15 @@ class RunFolder:
                 else "`seccheck scan --out` makes one",
             )
         return cls(path)
+
+    def refuse_if_merged(self) -> None:
+        """Raise `InputError` for a merged run, where only its parts can be looked at or judged again."""
+        if self.info.merged:
+            raise InputError.at(
+                self.path,
+                f"expected a run of one scan, found one merged from {len(self.info.merged)}",
+                hint="go back to its parts, and merge them again",
+            )
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -198,6 +198,7 @@ def _resume(path: Path, formats: str, language: str) -> None:
 
     check_formats(formats)
     folder = RunFolder.open(path)
+    folder.refuse_if_merged()
     with folder.lock():
         ensure_plan(folder, lambda names: resolve(names, folder.scope))
         _finish_locked(folder, formats, language)

@@ -67,6 +67,21 @@ TALLY = {
         "document": "{documents} systems need a document that shows their patch level.",
     },
 }
+OVERLAP = {
+    "vi": {
+        "same-bundle": "{left} trùng hoàn toàn với {kept}; chỉ tính một lần",
+        "same-system": "hệ thống {system} có trong cả {kept} và {left}, kết quả như nhau; tính theo {kept}",
+        "conflict": "hệ thống {system} có kết quả khác nhau trong {kept} và {left}; tính bản mới hơn: {kept}",
+        "renamed": "mã hệ thống {system} được nhiều đơn vị dùng; ở đây ghi là {kept}",
+    },
+    "en": {
+        "same-bundle": "{left} is the same as {kept}; counted once",
+        "same-system": "the system {system} is in {kept} and in {left}, with equal results; {kept} counts",
+        "conflict": "the system {system} has other results in {left} than in {kept}; the newer one counts",
+        "renamed": "the id {system} is used by more than one unit; one of them is called {kept} here",
+    },
+}
+"""What more than one bundle of a merge speaks of, and what was done about it."""
 DECIDED = {
     "vi": {"probe": "kiểm tra từ xa", "document": "tài liệu", "registry": "danh mục hệ thống"},
     "en": {"probe": "a probe", "document": "a document", "registry": "the registry"},
