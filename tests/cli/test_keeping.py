@@ -10,6 +10,7 @@ from tests.cli.test_cli import seccheck
 from tests.tools import free_port
 
 PASSPHRASE = "correct horse battery"
+SIGN = ("bundle", "sign", "run", "--key", "keys/both.key", "--out", "c.zip")
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +85,12 @@ def test_the_passphrase_is_shown_nowhere(place):
         assert not path.is_file() or PASSPHRASE.encode() not in path.read_bytes(), path
     done = call(place, "bundle", "verify", "b.zip", "--keys", "keys")
     assert PASSPHRASE not in done.stdout + done.stderr
-    words = ("bundle", "sign", "run", "--key", "keys/both.key", "--out", "c.zip", "--passphrase")
     for given, message in (
         (PASSPHRASE, "expected env:NAME or file:PATH"),
         ("env:UNSET_VARIABLE", "the variable UNSET_VARIABLE is not set"),
         ("file:absent", "No such file"),
     ):
-        done = seccheck(*words, given, cwd=place)
+        done = seccheck(*SIGN, "--passphrase", given, cwd=place)
         assert done.returncode == 2
         assert message in done.stderr
         assert PASSPHRASE not in done.stderr
@@ -98,7 +98,7 @@ def test_the_passphrase_is_shown_nowhere(place):
 
 def test_a_passphrase_is_not_read_from_a_pipe(place):
     done = subprocess.run(
-        [sys.executable, "-m", "seccheck", *"bundle sign run --key keys/both.key --out c.zip".split()],
+        [sys.executable, "-m", "seccheck", *SIGN],
         cwd=place, capture_output=True, text=True, check=False, input=PASSPHRASE,
     )  # fmt: skip
     assert done.returncode == 2
@@ -107,10 +107,7 @@ def test_a_passphrase_is_not_read_from_a_pipe(place):
 
 def test_a_wrong_passphrase_is_said_to_be_one(place):
     (place / "other").write_text("something else here\n")
-    done = seccheck(
-        "bundle", "sign", "run", "--key", "keys/both.key", "--out", "c.zip", "--passphrase", "file:other",
-        cwd=place,
-    )  # fmt: skip
+    done = seccheck(*SIGN, "--passphrase", "file:other", cwd=place)
     assert done.returncode == 2
     assert "expected a secret key under this passphrase" in done.stderr
     assert not (place / "c.zip").exists()
