@@ -42,20 +42,19 @@ def check_formats(formats: str) -> list[str]:
 
 
 def write_reports(folder: RunFolder, formats: str, language: str) -> None:
-    """Write reports into a run folder: `report/` for HTML, `results.csv` and the like for the rest."""
+    """Write reports into a run folder: `report/` for HTML, files that name the run for the rest."""
     from seccheck.reports import Options, load_reports
     from seccheck.reports import run as reading
 
     options = Options(language=_language(language))
     os.umask(0o077)  # a run folder is its owner's alone
+    source = reading.RunFolder(folder.path)
     for name in check_formats(formats):
         plugin = load_reports()[name]
         if name == "json":
             continue  # results.json is there already
-        target = folder.path / (
-            _FOLDERS.get(name, name) if plugin.kind == "folder" else f"results.{name}.{plugin.extension}"
-        )
-        plugin.save(reading.RunFolder(folder.path), target, options)
+        file = _FOLDERS.get(name, name) if plugin.kind == "folder" else plugin.file_name(source, options)
+        plugin.save(source, folder.path / file, options)
     folder.write_manifest()
 
 
@@ -121,15 +120,6 @@ def report(
         typer.echo(str(target / "index.html" if wanted[0].kind == "folder" else target), err=True)
         return
     _write_all(source, wanted, out or Path(), options)
-
-
-def write_files(folder: RunFolder, formats: str, out: Path, language: str) -> None:
-    """Write reports of a run beside each other into the folder `out`."""
-    from seccheck.reports import Options, load_reports
-    from seccheck.reports import run as reading
-
-    wanted = [load_reports()[name] for name in check_formats(formats)]
-    _write_all(reading.RunFolder(folder.path), wanted, out, Options(language=_language(language)))
 
 
 def _write_all(source: Any, wanted: list[Any], place: Path, options: Any) -> None:
