@@ -24,7 +24,7 @@ from seccheck.probes import Facts, Undecided
 from seccheck.probes.banner.facts import BannerFacts
 from seccheck.probes.dns.facts import Caa, DnsFacts, Dnssec, NameServer
 from seccheck.probes.evidence import EvidenceFacts
-from seccheck.probes.http.facts import Cookie, Cors, Csp, Header, Hop, Hsts, HttpFacts, Page
+from seccheck.probes.http.facts import Cookie, Cors, Csp, Header, Hop, Hsts, HttpFacts, Page, SampledPage
 from seccheck.probes.mail.facts import DkimKey, Dmarc, MailFacts, Mx, Spf
 from seccheck.probes.ports.facts import Port, PortsFacts, Service
 from seccheck.probes.ssh.facts import SshFacts
@@ -301,7 +301,9 @@ def _http(job: Job, dice: random.Random) -> Facts:
         devices=(),
         trace=False,
         cors=Cors(),
-        sampled=(),
+        sampled=(
+            SampledPage(path="/", size=4096, citizen_ids=0, insurance_numbers=0, phone_numbers=2, people=0),
+        ),
         people_on_one_page=0,
     )
 

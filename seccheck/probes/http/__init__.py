@@ -12,7 +12,7 @@ from typing import Any
 from seccheck.model import Reason, safe_text
 from seccheck.probes import Endpoint, Probe, ProbeFailed, Undecided
 from seccheck.probes.http import exposure
-from seccheck.probes.http.answer import Walk, answer_facts, origin_of, walk
+from seccheck.probes.http.answer import Walk, answer_facts, origin_of, shut_out, walk
 from seccheck.probes.http.client import BODY_BYTES
 from seccheck.probes.http.facts import HttpFacts, HttpParams
 from seccheck.probes.http.sample import sample
@@ -38,9 +38,12 @@ def collect(endpoint: Endpoint, params: HttpParams, context: Context) -> HttpFac
     }
     facts: dict[str, Any] = {}
     undecided: list[Undecided] = []
+    shut = shut_out(way.answers[-1][1])
     for ask in params.ask:
         names, look = asks[ask]
         try:
+            if shut and ask != "answer":  # what is behind the certificate was not seen, so it is not absent
+                raise shut
             told, doubts = look()
         except ProbeFailed as failure:
             told, doubts = {}, _open(names, failure)
@@ -64,11 +67,17 @@ def _sample(way: Walk, context: Context) -> Told:
     if not way.arrived:
         raise way.failure or ProbeFailed(Reason.OUT_OF_SCOPE, "redirects lead away from the host")
     origin, front = way.answers[-1]
-    pages = sample(context, origin, front, context.now().year)
+    pages, doubts = sample(context, origin, front, context.now().year)
+    undecided = [
+        Undecided(fact="sampled", member=path, reason=failure.reason, detail=safe_text(failure.detail, 256))
+        for path, failure in doubts
+    ]
     if not pages:
+        if doubts:
+            raise doubts[0][1]
         reason = Reason.ACCESS if front.status in _ACCESS else Reason.NO_DATA
         raise ProbeFailed(reason, f"no page to read: the front page answers {front.status}")
-    return {"sampled": pages, "people_on_one_page": max(page.people for page in pages)}, []
+    return {"sampled": pages, "people_on_one_page": max(page.people for page in pages)}, undecided
 
 
 def _connections(_endpoint: Endpoint, params: HttpParams) -> int:

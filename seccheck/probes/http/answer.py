@@ -144,6 +144,13 @@ def unhurried(answer: Answer) -> Answer:
     return answer
 
 
+def shut_out(answer: Answer) -> ProbeFailed | None:
+    """Why nothing of the site was seen, where `answer` asks for a client certificate; else None."""
+    if answer.status in {400, 403} and _CERTIFICATE_WANTED.search(answer.content()):
+        return ProbeFailed(Reason.ACCESS, "the server wants a client certificate")
+    return None
+
+
 def _may_follow(place: Place, origin: Origin) -> bool:
     """Whether a redirect stays on the host, on a port where web servers are."""
     web_port = place.port in {80, 443, origin.port} or place.port >= 1024
@@ -201,9 +208,7 @@ def _obstacle(way: Walk, last: Answer) -> ProbeFailed | None:
         return ProbeFailed(
             Reason.OUT_OF_SCOPE, f"the redirects do not end (after {len(way.answers)} answers)"
         )
-    if last.status in {400, 403} and _CERTIFICATE_WANTED.search(last.content()):
-        return ProbeFailed(Reason.ACCESS, "the server wants a client certificate")
-    return None
+    return shut_out(last)
 
 
 def _header_facts(answer: Answer, now: datetime) -> dict[str, Any]:

@@ -24,7 +24,7 @@ SECONDS = 240.0
 _PART_BYTES = 8 * 1024
 PAGE_BYTES = 64 * 1024
 _FOLLOWED = 2
-_SILENT_IN_A_ROW = 3
+SILENT_IN_A_ROW = 3
 _LINKED_DIRECTORIES = 5
 _ERROR_SUFFIXES = ("", "/", ".zip", ".php", ".aspx", ".jsp")
 _SECURITY_TXT = ("/.well-known/security.txt", "/security.txt")
@@ -92,7 +92,7 @@ def _ask_all(client: Client, asked: Asked) -> None:
             if is_refusal(client, failure):
                 continue
             silent += 1
-            if failure.reason is not Reason.TIMEOUT or silent == _SILENT_IN_A_ROW:
+            if failure.reason is not Reason.TIMEOUT or silent == SILENT_IN_A_ROW:
                 asked.doubt(every, _worn_out(failure), path)
                 return
             asked.doubt(facts, failure, path)

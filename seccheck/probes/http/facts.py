@@ -185,5 +185,6 @@ class HttpFacts(Facts):
     cors: Cors | None = None
 
     sampled: tuple[SampledPage, ...] | None = None
+    """What was read of the sample; a page that could not be read is in `undecided`, by its path."""
     people_on_one_page: int | None = None
-    """The greatest `people` of the pages sampled."""
+    """The greatest `people` of the pages that were read."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from seccheck.model import safe_text
+from seccheck.model import Reason, safe_text
 from seccheck.probes import ProbeFailed
 from seccheck.probes.http.answer import unhurried
 from seccheck.probes.http.client import Answer, Client, Origin
-from seccheck.probes.http.exposure import links
+from seccheck.probes.http.exposure import SILENT_IN_A_ROW, is_refusal, links
 from seccheck.probes.http.facts import SampledPage
 from seccheck.scope import Context
 
@@ -50,48 +51,71 @@ _CODES = (
 )
 PROVINCES = frozenset(f"0{code}" for code in _CODES.split())
 """How citizen identity numbers begin: the codes of the 63 provinces."""
-_CITIZEN = re.compile(r"(?<![\d.,/-])(\d{3})[ .]?([0-3]\d{2})[ .]?(\d{3})[ .]?(\d{3})(?![\d/-])")
+_CITIZEN = re.compile(r"(?<![\d./-])(\d{3})[ .]?([0-3]\d{2})[ .]?(\d{3})[ .]?(\d{3})(?![\d/-])")
 _HEALTH_CARD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[1-5](\d{2})(\d{10})(?!\d)")
-_TEN_DIGITS = re.compile(r"(?<![\d.,/+-])(\d{2})\d{8}(?![\d/-])")
+_TEN_DIGITS = re.compile(r"(?<![\d./+-])(\d{2})\d{8}(?![\d/-])")
 _ABOUT_INSURANCE = re.compile(
     r"BHXH|b\u1ea3o hi\u1ec3m x\u00e3 h\u1ed9i|s\u1ed5 b\u1ea3o hi\u1ec3m", re.IGNORECASE
 )
 _PHONE = re.compile(r"(?<!\d)(?:\+?84|0)[ .-]?([35789](?:[ .-]?\d){8})(?!\d)")
 
 
-def sample(context: Context, origin: Origin, front: Answer, year: int) -> tuple[SampledPage, ...]:
-    """The pages that were read, those with most persons first. `front` is the page a visitor ends up on."""
+class Sample(NamedTuple):
+    """The pages that were read, those with most persons first, and what could not be read."""
+
+    pages: tuple[SampledPage, ...]
+    doubts: tuple[tuple[str, ProbeFailed], ...]
+    """Paths, with why nothing was read there."""
+
+
+def sample(context: Context, origin: Origin, front: Answer, year: int) -> Sample:
+    """A sample of the site. `front` is the page a visitor ends up on."""
     pages = {front.target: front} if front.status == 200 else {}
+    doubts: dict[str, ProbeFailed] = {}
     with Client(context, origin) as client:
         linked = [path for path in links(origin, front) if not _UNREAD.search(_plain(path))]
         chosen = sorted(
             (path for path in linked if not _FILE.search(_plain(path)) and not _ACTS.search(path)),
             key=lambda path: not _LISTS.search(path),
         )
-        _read(client, chosen[:_PAGES], pages)
+        _read(client, chosen[:_PAGES], pages, doubts)
         files = dict.fromkeys(
             path
             for page in list(pages.values())
             for path in links(origin, page)
             if _FILE.search(_plain(path)) and not _ACTS.search(path)
         )
-        _read(client, (*list(files)[:_FILES], *_INTERFACES), pages)
+        _read(client, (*list(files)[:_FILES], *_INTERFACES), pages, doubts)
     counted = [count(path, answer, year) for path, answer in pages.items()]
-    return tuple(sorted(counted, key=lambda page: (-page.people, page.path)))
+    ranked = sorted(counted, key=lambda page: (-page.people, page.path))
+    return Sample(tuple(ranked), tuple((_masked(path), failure) for path, failure in doubts.items()))
 
 
 def _plain(path: str) -> str:
     return path.partition("?")[0]
 
 
-def _read(client: Client, paths: list[str] | tuple[str, ...], pages: dict[str, Answer]) -> None:
+def _read(
+    client: Client,
+    paths: list[str] | tuple[str, ...],
+    pages: dict[str, Answer],
+    doubts: dict[str, ProbeFailed],
+) -> None:
+    """Read `paths` into `pages`; one that could not be read goes to `doubts`, unless it was refused."""
+    silent = 0
     for path in paths:
         if path in pages:
             continue
+        if any(one.reason is Reason.RATE_LIMITED for one in doubts.values()) or silent == SILENT_IN_A_ROW:
+            return  # the server has had enough of us; the sample is in doubt already
         try:
             answer = unhurried(client.ask(path, body_bytes=_FILE_BYTES))
-        except ProbeFailed:
-            continue  # one page less in the sample
+        except ProbeFailed as failure:
+            if not is_refusal(client, failure):
+                doubts[path] = failure
+                silent += 1
+            continue
+        silent = 0
         if answer.status == 200:
             pages[path] = answer
 
@@ -109,13 +133,18 @@ def count(path: str, answer: Answer, year: int) -> SampledPage:
             insured |= {match[0] for match in _TEN_DIGITS.finditer(text) if _is_insurance_number(match)}
         phones |= {re.sub(r"\D", "", match[1]) for match in _PHONE.finditer(text)}
     return SampledPage(
-        path=safe_text(re.sub(r"(%[0-9A-Fa-f]{2})|\d{6,}", lambda match: match[1] or "…", path), 256),
+        path=_masked(path),
         size=len(body),
         citizen_ids=len(citizens),
         insurance_numbers=len(insured),
         phone_numbers=len(phones),
         people=max(len(citizens), len(insured)),
     )
+
+
+def _masked(path: str) -> str:
+    """A path for the record, its long numbers left out."""
+    return safe_text(re.sub(r"(%[0-9A-Fa-f]{2})|\d{6,}", lambda match: match[1] or "…", path), 256)
 
 
 def _is_citizen(match: re.Match[str], year: int) -> bool:

@@ -504,6 +504,41 @@ def test_a_list_behind_a_link(site: Callable[[Handle], int], context: Context) -
     assert "001090" not in str(facts)  # no value is kept, wherever it stood
 
 
+def test_a_list_whose_numbers_stand_after_a_comma() -> None:
+    for before in ("Nguyễn Văn A,", "7,", '"A","', "A;", "A\t"):
+        people = "\n".join(f"{before}{citizen(index)},x" for index in range(40))
+        assert count("/a.csv", page_of(people), 2026).people == 40, before
+    insured = "BHXH\n" + "\n".join(f"{index},01{index:08}" for index in range(40))
+    assert count("/a.csv", page_of(insured), 2026).insurance_numbers == 40
+
+
+def test_a_sample_that_was_cut_short_is_in_doubt(site: Callable[[Handle], int], context: Context) -> None:
+    asked: list[str] = []
+
+    def handle(path: str, _: dict[str, str]) -> tuple[int, str, bytes]:
+        asked.append(path)
+        return (200, HTML, b"<a href=/a>x</a>") if path == "/" else (429, HTML, b"")
+
+    facts = look(context, site(handle), "sample")
+    assert [(one.fact, one.member, one.reason) for one in facts.undecided] == [
+        ("sampled", "/a", Reason.RATE_LIMITED)
+    ]
+    assert [page.path for page in facts.sampled or ()] == ["/"]
+    assert asked == ["/", "/a"]  # who has had enough is left alone
+
+
+def test_behind_a_client_certificate_nothing_was_seen(
+    site: Callable[[Handle], int], context: Context
+) -> None:
+    page = b"<html><center>No required SSL certificate was sent</center></html>"
+    facts = look(context, site(lambda path, _: (400, HTML, page)), "paths", "methods", "cors", "sample")
+    assert set(doubts(facts).values()) == {Reason.ACCESS}
+    assert {"exposures", "listings", "debug_pages", "consoles", "devices", "trace", "cors", "sampled"} <= set(
+        doubts(facts)
+    )
+    assert facts.exposures is None
+
+
 def test_nothing_to_sample(site: Callable[[Handle], int], context: Context) -> None:
     facts = look(context, site(lambda path, _: (403, HTML, b"")), "sample")
     assert doubts(facts) == {"sampled": Reason.ACCESS, "people_on_one_page": Reason.ACCESS}
