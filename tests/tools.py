@@ -99,7 +99,7 @@ def running(
             start_new_session=True,
         )
         try:
-            give_up = time.monotonic() + 15
+            give_up = time.monotonic() + 30
             for port in ports:
                 while not listens(port, address):
                     if process.poll() is not None or time.monotonic() > give_up:
