@@ -31,8 +31,8 @@ from pathlib import Path
 PROBE_ASK = ("offered", "versions", "suites", "groups", "certificates", "features", "flaws")
 SSLYZE_ALL = ("--json_out=-",)
 SSLYZE_MIN = (
-    *SSLYZE_ALL, "--mozilla_config=disable", "--certinfo", "--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3",
-    "--http_headers",
+    *SSLYZE_ALL, "--mozilla_config=disable", "--certinfo", "--http_headers",
+    "--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3",
 )  # fmt: skip
 MOST = {"seccheck": 1000, "core": 1000, "nmap": 500, "sslyze-min": 124, "sslyze": 10, "testssl": 1}
 DELAY = 0.03
