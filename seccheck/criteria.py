@@ -289,13 +289,14 @@ def _compile(
         subject=_subject(own, judging.roots | applying.roots),
         applies_reads=_declared(applying.paths),
         reads=_declared(judging.paths),
+        depends_on=judging.depends_on,
         weight=choice.weight,
         effective_from=choice.effective_from,
         grace_until=choice.grace_until,
     ), []
 
 
-def _declared(paths: set[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+def _declared(paths: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
     """Those of `paths` that the registry answers."""
     return tuple(sorted(path for path in paths if path[0] in REGISTRY_FACTS))
 

@@ -138,23 +138,25 @@ class Criterion:
     """The facts of the registry that `applies` depends on."""
     reads: tuple[tuple[str, ...], ...] = ()
     """The facts of the registry that `judge` depends on."""
+    depends_on: tuple[tuple[str, ...], ...] | None = None
+    """All the facts that `judge` depends on; None when the time or the reference data matter as well."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Its id, such as TLS-03."""
         return self.text.id
 
-    @property
+    @cached_property
     def group(self) -> str:
         """The group its id begins with."""
         return self.text.id.partition("-")[0]
 
-    @property
+    @cached_property
     def probes(self) -> tuple[str, ...]:
         """The probes it needs; `evidence` stands for a document."""
         return tuple(self.text.collect)
 
-    @property
+    @cached_property
     def needs_document(self) -> bool:
         """Whether only a document can answer it."""
         return "evidence" in self.text.collect
@@ -164,7 +166,14 @@ class Criterion:
         started = self.effective_from is None or day >= self.effective_from
         return self.weight == "counted" and started and (self.grace_until is None or day > self.grace_until)
 
-    @property
+    @cached_property
+    def place_reads(self) -> tuple[tuple[str, ...], ...]:
+        """The facts of the registry that decide what is asked at a place."""
+        written = [value for params in self.text.collect.values() for value in params.values()]
+        named = {tuple(one["fact"].split(".")) for one in written if isinstance(one, dict) and "fact" in one}
+        return tuple(sorted({*self.reads, *named}))
+
+    @cached_property
     def vantage(self) -> str:
         """The zone it must be looked at from; empty: any."""
         return self.text.requires.vantage if self.text.requires else ""

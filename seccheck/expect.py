@@ -14,7 +14,7 @@ weak suite seen is a fail whatever else was lost, and a pass needs everything it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -64,6 +64,7 @@ class Compiler:
     """The roots that were used: which probes the expectation reads."""
     paths: set[tuple[str, ...]] = field(default_factory=set)
     """The facts that are read."""
+    operators: set[str] = field(default_factory=set)
 
     def compile(self, node: Any, path: tuple[str | int, ...] = ()) -> Expectation:
         """The function for `node`; a mistake is noted as a fault, and the function must not be called."""
@@ -87,6 +88,13 @@ class Compiler:
                 return self._comparison(node, path)
             case _:
                 return self._quantified(kind, node, path)
+
+    @property
+    def depends_on(self) -> tuple[tuple[str, ...], ...] | None:
+        """The facts that alone decide; None where the time of the look or the reference data matter, too."""
+        if self.operators & {*ON_TIMES, *facttypes.VERSION_OPERATORS}:
+            return None
+        return tuple(sorted(path for path in self.paths if path[0] != "item"))
 
     def _near(self, node: Mapping[str, Any]) -> str:
         words = ("all", "any", "not", "each", "some", "none", "fact", *OPERATORS)
@@ -132,7 +140,7 @@ class Compiler:
         item = facttypes.member_type(kind_of_list)
         if item is None:
             return self._fault((*path, kind), f"a list fact; {node[kind]} is {facttypes.name(kind_of_list)}")
-        inner = Compiler({**self.schema, "item": item}, self.parameters, self.faults, self.roots, self.paths)
+        inner = replace(self, schema={**self.schema, "item": item})
         where = inner.compile(node["where"], (*path, "where")) if "where" in node else None
         expect = inner.compile(node["expect"], (*path, "expect"))
         return _quantifier(kind, keys, where, expect, Verdict(node["if_none"]), reason)
@@ -188,6 +196,7 @@ class Compiler:
         sample = self._sample(operand)
         if complaint := facttypes.mismatch(operator, fact_type, sample):
             return self._fault(place, *complaint)
+        self.operators.add(operator)
         if operator in facttypes.VERSION_OPERATORS:
             read = reader(keys)
             return lambda evidence: rule_version(operator, resolve(evidence), read(evidence), evidence)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -52,6 +53,54 @@ class Finding(Record):
     fingerprint: str
 
 
+_NEVER = Failure(Reason.NOT_PROBED, "never looked at")
+_MOST_KNOWN = 50_000
+
+
+def likeness(
+    criterion: Criterion, level: int, facts: Mapping[str, Mapping[str, Any] | Failure], wants: Iterable[str]
+) -> tuple[Hashable, ...] | None:
+    """What `facts` share with all others that `criterion` judges alike; None when that is unknown."""
+    if criterion.depends_on is None:
+        return None
+    key: list[Hashable] = [criterion.id, level]
+    for name in wants:
+        source = facts[name]
+        if isinstance(source, Failure):
+            key.append(source)
+        elif doubts := source.get("undecided"):
+            key.extend(tuple(doubt.values()) for doubt in doubts)
+    for root, *keys in criterion.depends_on:
+        value: Any = facts.get(root)
+        for one in keys:
+            value = value.get(one) if isinstance(value, dict) else None
+        if isinstance(value, list | tuple):
+            value = tuple(value)
+            if value and isinstance(value[0], dict):
+                return None
+        key.append(value)
+    return None if any(isinstance(one, dict) for one in key) else tuple(key)
+
+
+def _rows(failure: Failure) -> tuple[Row, ...]:
+    return (
+        Row(
+            fact="evidence",
+            operator="",
+            expected="a valid document",
+            observed=failure.detail or failure.reason,
+            verdict=Verdict.INCONCLUSIVE,
+        ),
+    )
+
+
+_NO_DOCUMENT = Judgement(
+    verdict=Verdict.INCONCLUSIVE,
+    reason=Reason.NO_VALID_EVIDENCE,
+    rows=_rows(Failure(Reason.NO_VALID_EVIDENCE, "no document is named under evidence")),
+)
+
+
 @dataclass(frozen=True)
 class Judge:
     """What findings are made with: observations, reference data, the moment of the run, waivers."""
@@ -61,6 +110,13 @@ class Judge:
     made: datetime
     profile: str
     waivers: Sequence[Waiver] = ()
+    known: dict[tuple[Hashable, ...], Judgement] = field(default_factory=dict)
+    """What like evidence came to."""
+
+    @cached_property
+    def day(self) -> date:
+        """The day that decides what counts."""
+        return self.made.date()
 
     def evaluate(self, question: Question) -> Finding:
         """The finding for `question`, from what was observed."""
@@ -78,38 +134,53 @@ class Judge:
             if criterion.needs_document:
                 joined = Judgement(verdict=Verdict.INCONCLUSIVE, reason=document.reason, rows=_rows(document))
         elif criterion.needs_document and joined.verdict is Verdict.INCONCLUSIVE:
-            missing = Failure(Reason.NO_VALID_EVIDENCE, "no document is named under evidence")
-            joined = Judgement(verdict=Verdict.INCONCLUSIVE, reason=missing.reason, rows=_rows(missing))
+            joined = _NO_DOCUMENT
         return self._finding(question, joined, by, tuple(seen))
 
     def _at(self, look: Look, question: Question, seen: list[str], papers: Papers | None = None) -> Judgement:
         """Judge one look, on the facts of the registry and of the observations it wanted."""
         facts: dict[str, Mapping[str, Any] | Failure] = dict(look.facts)
-        times: list[datetime] = []
+        recorded = None
         for name, want in look.wants.items():
             if isinstance(want, Failure):
                 facts[name] = want
                 continue
             line = self.observed.line(want)
             if line is None:
-                facts[name] = Failure(Reason.NOT_PROBED, "never looked at")
+                facts[name] = _NEVER
                 continue
             seen.append(line.digest)
             observation = line.observation
-            times.append(observation.at)
+            recorded = max(recorded, observation.at) if recorded else observation.at
             facts[name] = (
                 Failure(observation.failed, observation.detail)
                 if observation.failed
                 else observation.facts or {}
             )
-        criterion = question.criterion
-        recorded = max(times, default=self.made)
-        parameters = criterion.at_level(question.system.level)
-        evidence = Evidence(facts, recorded, parameters, self.reference, papers)
+        judged = self._judged(question, facts, look.wants, recorded or self.made, papers)
+        return _labelled(judged, look.label)
+
+    def _judged(
+        self,
+        question: Question,
+        facts: Mapping[str, Mapping[str, Any] | Failure],
+        wants: Iterable[str],
+        recorded: datetime,
+        papers: Papers | None,
+    ) -> Judgement:
+        """What the criterion makes of `facts`; like facts are judged once."""
+        criterion, level = question.criterion, question.system.level
+        key = likeness(criterion, level, facts, wants)
+        if key is not None and (judged := self.known.get(key)):
+            return judged
+        evidence = Evidence(facts, recorded, criterion.at_level(level), self.reference, papers)
         judged = criterion.judge(evidence)
         if judged.verdict is Verdict.INCONCLUSIVE:
-            judged = _with_rows(judged, Judgement(verdict=judged.verdict, rows=tuple(_failures(facts))))
-        return _labelled(judged, look.label)
+            rows = tuple(_failures(facts))
+            judged = _with_rows(judged, Judgement(verdict=judged.verdict, rows=rows))
+        if key is not None and len(self.known) < _MOST_KNOWN:
+            self.known[key] = judged
+        return judged
 
     def _by_document(self, question: Question, seen: list[str]) -> Judgement | Failure:
         """What a valid document says, or why it is none."""
@@ -153,8 +224,8 @@ class Judge:
         criterion, system = question.criterion, question.system
         target = question.target.id if question.target else None
         waiver = None
-        if judged.verdict in {Verdict.FAIL, Verdict.INCONCLUSIVE}:
-            waiver = covering(self.waivers, criterion.id, system.id, target, self.made.date())
+        if self.waivers and judged.verdict in {Verdict.FAIL, Verdict.INCONCLUSIVE}:
+            waiver = covering(self.waivers, criterion.id, system.id, target, self.day)
         rows, omitted = trim(judged.rows)
         return Finding(
             criterion=criterion.id,
@@ -167,7 +238,7 @@ class Judge:
             decided_by=by,
             evidence=rows,
             evidence_omitted=omitted,
-            observations=tuple(sorted(set(observations))),
+            observations=observations if len(observations) < 2 else tuple(sorted(set(observations))),
             waiver=_note(waiver) if waiver else None,
             fingerprint=digest({"system": system.id, "criterion": criterion.id, "target": target})[7:39],
         )
@@ -175,7 +246,7 @@ class Judge:
     def _counted(self, criterion: Criterion, judged: Judgement) -> bool:
         if self.profile == "technical" and criterion.group == "PAT" and judged.reason in NEEDS_DOCUMENT:
             return False
-        return criterion.counts_on(self.made.date())
+        return criterion.counts_on(self.day)
 
 
 def _join(judged: Sequence[Judgement]) -> Judgement:
@@ -205,18 +276,6 @@ def _labelled(judged: Judgement, label: str) -> Judgement:
 
 def _with_rows(judged: Judgement, other: Judgement) -> Judgement:
     return Judgement(verdict=judged.verdict, reason=judged.reason, rows=(*judged.rows, *other.rows))
-
-
-def _rows(failure: Failure) -> tuple[Row, ...]:
-    return (
-        Row(
-            fact="evidence",
-            operator="",
-            expected="a valid document",
-            observed=failure.detail or failure.reason,
-            verdict=Verdict.INCONCLUSIVE,
-        ),
-    )
 
 
 def _failures(facts: Mapping[str, Any]) -> Iterator[Row]:

@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
+import msgspec
+
 from seccheck.criteria import CriteriaSet, Criterion, make_params
 from seccheck.judgement import Evidence, Failure
 from seccheck.model import Reason, Verdict, as_dict
@@ -28,8 +30,7 @@ Declared = Mapping[str, Mapping[str, Any]]
 _MOST_KNOWN = 100_000
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """One place that a question is put to: the facts the registry declares there, and the looks wanted."""
 
     label: str
@@ -38,8 +39,7 @@ class Look:
     wants: Mapping[str, Want | Failure]
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """One criterion put to one system, or to one target of it."""
 
     criterion: Criterion
@@ -50,13 +50,12 @@ class Question:
     """The document that may decide it where looking does not."""
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """Somewhere to look: what the registry says about it, and the endpoint for each subject of probes."""
 
     label: str
     facts: Declared
-    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    endpoints: Mapping[str, Endpoint] = {}
     failed: Failure | None = None
     """Why there is nowhere to look."""
 
@@ -115,17 +114,17 @@ class Planner:
 
     def _remembered(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """What `make` gives, made once for each `key`: systems that are declared alike are asked alike."""
-        if key not in self._known:
+        known: T | None = self._known.get(key)
+        if known is None:
             if len(self._known) > _MOST_KNOWN:
                 self._known.clear()
-            self._known[key] = make()
-        known: T = self._known[key]
+            known = self._known[key] = make()
         return known
 
     def _applies(self, criterion: Criterion, facts: Declared, level: int) -> bool:
-        if criterion.applies is None:
-            return True
         applies = criterion.applies
+        if applies is None:
+            return True
         key = (criterion.id, level, "applies", *_values(facts, criterion.applies_reads))
         return self._remembered(
             key,
@@ -133,47 +132,33 @@ class Planner:
         )
 
     def _look(self, criterion: Criterion, system: System, place: _Place) -> Look:
-        return Look(place.label, place.facts, self._wants(criterion, system, place))
-
-    def _wants(self, criterion: Criterion, system: System, place: _Place) -> dict[str, Want | Failure]:
-        """The looks that `criterion` needs at one place; none where the registry decides it already."""
+        wants: Mapping[str, Want | Failure]
         if place.failed:
-            return dict.fromkeys(criterion.probes, place.failed)
+            wants = dict.fromkeys(criterion.probes, place.failed)
+        else:
+            key = (criterion.id, system.level, system.zone, *_values(place.facts, criterion.place_reads))
+            asked = self._remembered(key, lambda: self._asked(criterion, system, place.facts))
+            wants = {
+                name: one
+                if isinstance(one, Failure)
+                else (name, place.endpoints[self.probes[name].subject], one)
+                for name, one in asked.items()
+            }
+        return Look(place.label, place.facts, wants)
+
+    def _asked(self, criterion: Criterion, system: System, facts: Declared) -> Mapping[str, Params | Failure]:
+        """What `criterion` asks of its probes at one place; nothing where the registry decides it already."""
         if elsewhere := self._out_of_sight(criterion, system):
             return dict.fromkeys(criterion.probes, elsewhere)
-        if self._decided(criterion, place.facts, system.level):
+        parameters = criterion.at_level(system.level)
+        decided = criterion.judge(Evidence(facts, self.made, parameters))
+        if decided.verdict is not Verdict.INCONCLUSIVE:
             return {}
         return {
-            name: (
-                name,
-                place.endpoints[self.probes[name].subject],
-                self._params(criterion, name, place.facts, system.level),
-            )
-            for name in criterion.probes
+            name: make_params(self.probes[name], written, parameters, facts)
+            for name, written in criterion.text.collect.items()
             if name != "evidence"
         }
-
-    def _decided(self, criterion: Criterion, facts: Declared, level: int) -> bool:
-        """Whether what the registry declares decides it, without any look."""
-        key = (criterion.id, level, "decided", *_values(facts, criterion.reads))
-        return self._remembered(
-            key,
-            lambda: (
-                criterion.judge(Evidence(facts, self.made, criterion.at_level(level))).verdict
-                is not Verdict.INCONCLUSIVE
-            ),
-        )
-
-    def _params(self, criterion: Criterion, probe: str, facts: Declared, level: int) -> Params:
-        written = criterion.text.collect[probe]
-        named: list[list[str]] = self._remembered(
-            (criterion.id, probe),
-            lambda: [value["fact"].split(".") for value in written.values() if _names_fact(value)],
-        )
-        key = (criterion.id, level, probe, *_values(facts, named))
-        return self._remembered(
-            key, lambda: make_params(self.probes[probe], written, criterion.at_level(level), facts)
-        )
 
     def _out_of_sight(self, criterion: Criterion, system: System) -> Failure | None:
         own = system.zone or self.zone
@@ -183,13 +168,9 @@ class Planner:
         return Failure(Reason.NOT_PROBED, f"to be looked at from the zone {wanted!r}; this is {here!r}")
 
 
-def _names_fact(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"fact"}
-
-
 def _values(facts: Declared, paths: Iterable[Sequence[str]]) -> list[Any]:
     """The declared facts at `paths`."""
-    return [facts.get(root, {}).get(key) for root, key, *_ in paths]
+    return [facts[root].get(key) if root in facts else None for root, key, *_ in paths]
 
 
 class _Places:
@@ -225,6 +206,10 @@ class _Places:
                 return self._at_addresses
             case "domain":
                 return self._at_domains
+        return self._itself
+
+    @cached_property
+    def _itself(self) -> list[_Place]:
         return [_Place("", self._own)]
 
     @cached_property

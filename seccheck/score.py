@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from seccheck.finding import Finding, system_status
@@ -37,9 +39,11 @@ def result_of(system: System, findings: Sequence[Finding]) -> SystemResult:
     )
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(findings: Iterable[Finding]) -> Verdict:
     """The verdict of a criterion for a system: its worst target's."""
-    seen = set(verdicts)
+    seen = {finding.verdict for finding in findings}
+    if len(seen) == 1:
+        return seen.pop()
     return next(verdict for verdict in _WORST_FIRST if verdict in seen)
 
 
@@ -55,11 +59,8 @@ class Counts:
 
     def add(self, result: SystemResult) -> None:
         """Count one system."""
-        by_criterion: dict[str, list[Verdict]] = {}
-        for finding in result.findings:
-            by_criterion.setdefault(finding.criterion, []).append(finding.verdict)
-        for criterion, verdicts in by_criterion.items():
-            self.by_criterion.setdefault(criterion, Counter())[worst(verdicts)] += 1
+        for criterion, findings in groupby(result.findings, attrgetter("criterion")):
+            self.by_criterion.setdefault(criterion, Counter())[worst(findings)] += 1
         waived = any(one.counted and one.verdict is Verdict.WAIVED for one in result.findings)
         self.needs_document += any(_needs_document(one) for one in result.findings)
         unit = self.by_unit.setdefault(result.unit, Counter())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from seccheck.model import ProbeFailed as ProbeFailed
@@ -132,6 +132,7 @@ def merge_params(probe: Probe[Any, Any], wanted: Iterable[Params]) -> list[Param
     return [probe.params(**fields) for fields in merged]
 
 
+@lru_cache(maxsize=8192)
 def covers(given: Params, wanted: Params) -> bool:
     """Whether a look with `given` also answers `wanted`."""
     have = as_dict(given)
