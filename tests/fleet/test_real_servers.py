@@ -10,10 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
-import struct
-import subprocess
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +23,7 @@ from seccheck.executors.local import LocalExecutor
 from seccheck.probes import load_probes
 from seccheck.registry import load_registry
 from tests.fleet.pki import Authority
+from tests.fleet.servers import reset, speaker, sshd, tarpit
 from tests.tools import running, tool
 
 SELECT = "TLS-*,CRT-*,WEB-0[1-7],WEB-09,NET-0[1-6],ADM-0[23]"
@@ -191,47 +188,6 @@ def nginx_config(place: Path, authority: Authority, other: Authority) -> str:
     )
 
 
-def sshd(place: Path, address: str, extra: str) -> Path:
-    key = place / f"{address}.key"
-    subprocess.run([tool("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    config = place / f"{address}.sshd"
-    config.write_text(
-        f"ListenAddress {address}\nPort 2222\nHostKey {key}\nPidFile none\nUsePAM no\nStrictModes no\nMaxStartups 100\n{extra}\n"
-    )
-    return config
-
-
-def speaker(stack: contextlib.ExitStack, address: str, handle) -> None:
-    """A hostile server on PORT of `address`."""
-    listener = stack.enter_context(socket.create_server((address, PORT)))
-    stop = threading.Event()
-
-    def one(peer):
-        with peer, contextlib.suppress(OSError):
-            handle(peer, stop)
-
-    def serve():
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=one, args=(peer,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    stack.callback(stop.set)
-    stack.callback(listener.shutdown, socket.SHUT_RDWR)
-
-
-def reset(peer, _stop):
-    peer.recv(1)
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def tarpit(peer, stop):
-    stop.wait(60)
-
-
 def alert_always(peer, _stop):
     peer.recv(4096)
     peer.sendall(b"\x15\x03\x01\x00\x02\x02\x28")
@@ -291,11 +247,9 @@ def results(tmp_path_factory) -> dict[str, dict]:
             running(tool("nginx"), "-c", place / "nginx.conf", ports=(PORT,), address=CASES[0].address)
         )
         os.environ.pop("OPENSSL_CONF")
-        Path("/run/sshd").mkdir(exist_ok=True)
         for number, (name, (extra, _)) in enumerate(SSH.items(), 1):
             address = f"127.9.7.{number}"
             config = sshd(place, address, extra)
-            (place / f"{address}.key").chmod(0o600)
             stack.enter_context(
                 running(tool("sshd"), "-D", "-e", "-f", config, ports=(2222,), address=address)
             )
@@ -303,7 +257,7 @@ def results(tmp_path_factory) -> dict[str, dict]:
                 system(name, 3, f"{{id: ssh, host: {address}, port: 2222, service: ssh}}", address)
             )
         for number, (name, handle) in enumerate(HOSTILE.items(), 1):
-            speaker(stack, f"127.9.8.{number}", handle)
+            speaker(stack, f"127.9.8.{number}", handle, PORT)
             systems.append(system(name, 3, f"https://127.9.8.{number}:{PORT}/", f"127.9.8.{number}"))
         stack.enter_context(
             running(
