@@ -225,12 +225,13 @@ def test_the_work_list_can_be_sent_out(place):
 def test_a_package_list_settles_what_a_banner_leaves_open(tmp_path, packages, verdict, reason):
     (tmp_path / "packages.txt").write_text(packages)
     digest = hashlib.sha256(packages.encode()).hexdigest()
-    today = datetime.now(UTC).date()
+    paper = f"{{file: packages.txt, sha256: '{digest}', issued: {datetime.now(UTC).date()}, states: met}}"
     with small.web(nosniff=True, server="nginx/1.22.1") as port:
         (tmp_path / "registry.yaml").write_text(
-            "seccheck: registry/1\nname: {en: A, vi: A}\nunits: [{id: u, kind: other, name: {en: U, vi: U}}]\nsystems:\n"
+            "seccheck: registry/1\nname: {en: A, vi: A}\n"
+            "units: [{id: u, kind: other, name: {en: U, vi: U}}]\nsystems:\n"
             f"- {{id: one, unit: u, level: 2, name: {{en: A, vi: A}}, targets: ['http://127.0.0.1:{port}/'],\n"
-            f"   evidence: {{PAT-03: {{file: packages.txt, sha256: '{digest}', issued: {today}, states: met}}}}}}\n"
+            f"   evidence: {{PAT-03: {paper}}}}}\n"
         )
         criteria = load_criteria("project06-2024", load_probes(), select="PAT-03")
         folder = prepare(
