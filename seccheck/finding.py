@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from seccheck.criteria import Criterion
 from seccheck.documents import problem
 from seccheck.journal import Observed
 from seccheck.judgement import Evidence, Failure, Judgement, Row, trim
-from seccheck.model import Reason, Record, Status, Verdict, all_of, digest
+from seccheck.model import Reason, Record, Status, Verdict, all_of
 from seccheck.questions import Look, Question
 from seccheck.reference import Papers, Reference
 from seccheck.waivers import Waiver, covering
@@ -94,6 +95,7 @@ def _rows(failure: Failure) -> tuple[Row, ...]:
     )
 
 
+_NOT_APPLICABLE = Judgement(verdict=Verdict.NOT_APPLICABLE)
 _NO_DOCUMENT = Judgement(
     verdict=Verdict.INCONCLUSIVE,
     reason=Reason.NO_VALID_EVIDENCE,
@@ -122,76 +124,54 @@ class Judge:
         """The finding for `question`, from what was observed."""
         criterion = question.criterion
         if not question.looks:
-            return self._finding(question, Judgement(verdict=Verdict.NOT_APPLICABLE), "registry", ())
+            return self._finding(question, _NOT_APPLICABLE, "registry", ())
         seen: list[str] = []
-        judged = [self._at(look, question, seen) for look in question.looks]
-        joined = _join(judged)
+        joined = _join([self._at(look, question, seen) for look in question.looks])
         by: Literal["probe", "document", "registry"] = "probe" if seen else "registry"
         if joined.verdict is Verdict.INCONCLUSIVE and question.document:
             document = self._by_document(question, seen)
             if isinstance(document, Judgement):
-                return self._finding(question, _with_rows(document, joined), "document", tuple(seen))
+                return self._finding(question, _with_rows(document, joined), "document", seen)
             if criterion.needs_document:
                 joined = Judgement(verdict=Verdict.INCONCLUSIVE, reason=document.reason, rows=_rows(document))
         elif criterion.needs_document and joined.verdict is Verdict.INCONCLUSIVE:
             joined = _NO_DOCUMENT
-        return self._finding(question, joined, by, tuple(seen))
+        return self._finding(question, joined, by, seen)
 
     def _at(self, look: Look, question: Question, seen: list[str], papers: Papers | None = None) -> Judgement:
         """Judge one look, on the facts of the registry and of the observations it wanted."""
-        facts: dict[str, Mapping[str, Any] | Failure] = dict(look.facts)
-        recorded = None
+        facts: dict[str, Mapping[str, Any] | Failure] = {**look.facts}
+        observations = []
         for name, want in look.wants.items():
             if isinstance(want, Failure):
                 facts[name] = want
-                continue
-            line = self.observed.line(want)
-            if line is None:
+            elif one := self.observed.seen(want):
+                facts[name] = one.facts
+                seen.append(one.digest)
+                observations.append(one.observation)
+            else:
                 facts[name] = _NEVER
-                continue
-            seen.append(line.digest)
-            observation = line.observation
-            recorded = max(recorded, observation.at) if recorded else observation.at
-            facts[name] = (
-                Failure(observation.failed, observation.detail)
-                if observation.failed
-                else observation.facts or {}
-            )
-        judged = self._judged(question, facts, look.wants, recorded or self.made, papers)
-        return _labelled(judged, look.label)
-
-    def _judged(
-        self,
-        question: Question,
-        facts: Mapping[str, Mapping[str, Any] | Failure],
-        wants: Iterable[str],
-        recorded: datetime,
-        papers: Papers | None,
-    ) -> Judgement:
-        """What the criterion makes of `facts`; like facts are judged once."""
         criterion, level = question.criterion, question.system.level
-        key = likeness(criterion, level, facts, wants)
-        if key is not None and (judged := self.known.get(key)):
-            return judged
-        evidence = Evidence(facts, recorded, criterion.at_level(level), self.reference, papers)
-        judged = criterion.judge(evidence)
-        if judged.verdict is Verdict.INCONCLUSIVE:
-            rows = tuple(_failures(facts))
-            judged = _with_rows(judged, Judgement(verdict=judged.verdict, rows=rows))
-        if key is not None and len(self.known) < _MOST_KNOWN:
-            self.known[key] = judged
-        return judged
+        key = likeness(criterion, level, facts, look.wants)
+        judged = self.known.get(key) if key else None
+        if judged is None:
+            recorded = max((one.at for one in observations), default=self.made)
+            parameters = criterion.at_level(level)
+            judged = _judged(criterion, Evidence(facts, recorded, parameters, self.reference, papers))
+            if key and len(self.known) < _MOST_KNOWN:
+                self.known[key] = judged
+        return _labelled(judged, look.label) if look.label else judged
 
     def _by_document(self, question: Question, seen: list[str]) -> Judgement | Failure:
         """What a valid document says, or why it is none."""
         assert question.document is not None  # noqa: S101
         entry = question.system.evidence[question.criterion.id]
-        line = self.observed.line(question.document)
-        if line is None:
+        one = self.observed.seen(question.document)
+        if one is None:
             return Failure(Reason.NOT_PROBED, "the document was not looked at")
-        seen.append(line.digest)
+        seen.append(one.digest)
         months = question.criterion.months(question.system.level) or 0
-        seen_on = line.observation
+        seen_on = one.observation
         wrong = seen_on.detail or problem(seen_on.facts, entry, months, seen_on.at.date())
         if wrong:
             return Failure(Reason.NO_VALID_EVIDENCE, f"{entry.file}: {wrong}")
@@ -219,7 +199,7 @@ class Judge:
         question: Question,
         judged: Judgement,
         by: Literal["probe", "document", "registry"],
-        observations: tuple[str, ...],
+        observations: Sequence[str],
     ) -> Finding:
         criterion, system = question.criterion, question.system
         target = question.target.id if question.target else None
@@ -238,15 +218,22 @@ class Judge:
             decided_by=by,
             evidence=rows,
             evidence_omitted=omitted,
-            observations=observations if len(observations) < 2 else tuple(sorted(set(observations))),
+            observations=tuple(sorted(set(observations)) if len(observations) > 1 else observations),
             waiver=_note(waiver) if waiver else None,
-            fingerprint=digest({"system": system.id, "criterion": criterion.id, "target": target})[7:39],
+            fingerprint=fingerprint(criterion.id, system.id, target),
         )
 
     def _counted(self, criterion: Criterion, judged: Judgement) -> bool:
         if self.profile == "technical" and criterion.group == "PAT" and judged.reason in NEEDS_DOCUMENT:
             return False
         return criterion.counts_on(self.day)
+
+
+def fingerprint(criterion: str, system: str, target: str | None) -> str:
+    """What stays the same for a system, criterion and target in every run: half a SHA-256, hexadecimal."""
+    named = f'"{target}"' if target is not None else "null"  # ids need no escape in JSON
+    whole = f'{{"criterion":"{criterion}","system":"{system}","target":{named}}}'
+    return sha256(whole.encode()).hexdigest()[:32]
 
 
 def _join(judged: Sequence[Judgement]) -> Judgement:
@@ -258,9 +245,15 @@ def _join(judged: Sequence[Judgement]) -> Judgement:
     return Judgement(verdict=verdict, reason=reason, rows=tuple(row for one in judged for row in one.rows))
 
 
-def _labelled(judged: Judgement, label: str) -> Judgement:
-    if not label:
+def _judged(criterion: Criterion, evidence: Evidence) -> Judgement:
+    judged = criterion.judge(evidence)
+    if judged.verdict is not Verdict.INCONCLUSIVE:
         return judged
+    rows = tuple(_failures(evidence.facts))
+    return _with_rows(judged, Judgement(verdict=judged.verdict, rows=rows))
+
+
+def _labelled(judged: Judgement, label: str) -> Judgement:
     rows = tuple(
         Row(
             fact=f"{label} {row.fact}",

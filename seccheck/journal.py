@@ -21,6 +21,7 @@ import msgspec
 
 from seccheck.errors import JournalError
 from seccheck.index import Entry, Index, Span, entry
+from seccheck.judgement import Failure
 from seccheck.model import Record, digest_bytes
 from seccheck.observation import Observation
 from seccheck.plan import Job
@@ -257,25 +258,40 @@ class Journal:
         self.close()
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """What was seen by one look, ready to be judged."""
+
+    digest: str
+    facts: Mapping[str, Any] | Failure
+    observation: Observation
+
+
 class Observed:
     """What was observed, found by what is wanted to be known."""
 
     def __init__(self, journal: Journal, probes: Mapping[str, Probe[Any, Any]]) -> None:
         self._journal = journal
         self._probes = probes
-        self._of_look = lru_cache(maxsize=256)(self._lines)
+        self._at = lru_cache(maxsize=256)(self._all_at)
 
-    def _lines(self, name: str, endpoint: Endpoint) -> list[tuple[Params, Line]]:
+    def _all_at(self, name: str, endpoint: Endpoint) -> list[tuple[Params, Seen]]:
         probe = self._probes[name]
         lines = [
-            line
-            for line in self._journal.of_look(name, endpoint)
-            if line.observation.version == probe.version
+            one for one in self._journal.of_look(name, endpoint) if one.observation.version == probe.version
         ]
         lines.sort(key=lambda line: line.observation.job)
-        return [(msgspec.convert(line.observation.params, probe.params), line) for line in lines]
+        return [(msgspec.convert(line.observation.params, probe.params), _seen(line)) for line in lines]
 
-    def line(self, want: Want) -> Line | None:
-        """The line that answers `want`, or None while none does."""
+    def seen(self, want: Want) -> Seen | None:
+        """What answers `want`, or None while nothing does."""
         name, endpoint, params = want
-        return next((line for given, line in self._of_look(name, endpoint) if covers(given, params)), None)
+        for given, seen in self._at(name, endpoint):
+            if covers(given, params):
+                return seen
+        return None
+
+
+def _seen(line: Line) -> Seen:
+    one = line.observation
+    facts = Failure(one.failed, one.detail) if one.failed else one.facts or {}
+    return Seen(line.digest, facts, one)

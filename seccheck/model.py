@@ -25,7 +25,11 @@ if TYPE_CHECKING:
         """What the program writes: frozen and keyword-only, decoded with validation, encoded canonically."""
 
         def __init_subclass__(
-            cls, *, forbid_unknown_fields: bool = False, rename: str | None = None
+            cls,
+            *,
+            forbid_unknown_fields: bool = False,
+            cache_hash: bool = False,
+            rename: str | None = None,
         ) -> None: ...
 
 else:

@@ -60,6 +60,33 @@ class _Place(msgspec.Struct, frozen=True):
     """Why there is nowhere to look."""
 
 
+_Asked = tuple[tuple[str, str, Params | Failure], ...]
+"""What a criterion asks of each probe and its subject, or why it cannot be asked."""
+
+
+def _unanswerable(criterion: Criterion, failure: Failure) -> _Asked:
+    return tuple((name, "", failure) for name in criterion.probes)
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """Criteria that depend on the same facts of the registry."""
+
+    number: int
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.criteria[0].subject
+
+    @property
+    def applies_reads(self) -> tuple[tuple[str, ...], ...]:
+        return self.criteria[0].applies_reads
+
+    @property
+    def place_reads(self) -> tuple[tuple[str, ...], ...]:
+        return self.criteria[0].place_reads
+
+
 @dataclass
 class Planner:
     """Puts criteria to systems."""
@@ -80,31 +107,48 @@ class Planner:
         """The units, by id."""
         return {unit.id: unit for unit in self.units}
 
-    def questions(self, system: System) -> Iterator[Question]:
-        """Every question to `system`, by criterion; one that does not apply is a question without looks."""
-        places = _Places(system, self)
-        for criterion in self.criteria.criteria:
-            asked = list(self._put(criterion, places))
-            yield from asked or [Question(criterion, system, None)]
+    @cached_property
+    def _groups(self) -> list[_Group]:
+        """The criteria by what they read of the registry: those of a group are put alike."""
+        groups: dict[Hashable, list[Criterion]] = {}
+        for one in self.criteria.criteria:
+            groups.setdefault((one.subject, one.applies_reads, one.place_reads), []).append(one)
+        return [_Group(number, tuple(criteria)) for number, criteria in enumerate(groups.values())]
 
-    def _put(self, criterion: Criterion, places: _Places) -> Iterator[Question]:
+    def questions(self, system: System) -> Iterator[Question]:
+        """Every question to `system`; a criterion that does not apply is a question without looks."""
+        places = _Places(system, self)
+        for group in self._groups:
+            asked = self._to_targets if group.subject == "target" else self._to_system
+            put = list(asked(group, places))
+            yield from put
+            if len(put) < len(group.criteria) or len(places.system.targets) > 1:
+                met = {question.criterion.id for question in put}
+                for criterion in group.criteria:
+                    if criterion.id not in met:
+                        yield Question(criterion, system, None)
+
+    def _to_targets(self, group: _Group, places: _Places) -> Iterator[Question]:
         system = places.system
-        if system.level < criterion.text.from_level:
-            return
-        document = self._document(criterion, system)
-        if criterion.subject == "target":
-            for target, facts, found in places.targets:
-                if self._applies(criterion, facts, system.level):
-                    looks = tuple(self._look(criterion, system, place) for place in found)
-                    yield Question(criterion, system, target, looks, document)
-            return
-        looks = tuple(
-            self._look(criterion, system, place)
-            for place in places.of_system(criterion.subject)
-            if self._applies(criterion, place.facts, system.level)
-        )
-        if looks:
-            yield Question(criterion, system, None, looks, document)
+        for target, facts, found in places.targets:
+            applying = self._applying(group, facts, system.level)
+            if not applying:
+                continue
+            at = [(place, self._asked_at(group, system, place)) for place in found]
+            for criterion in applying:
+                looks = tuple([self._look(criterion, place, asked) for place, asked in at])
+                yield Question(criterion, system, target, looks, self._document(criterion, system))
+
+    def _to_system(self, group: _Group, places: _Places) -> Iterator[Question]:
+        system = places.system
+        looks: dict[str, list[Look]] = {}
+        for place in places.of_system(group.subject):
+            asked = self._asked_at(group, system, place)
+            for criterion in self._applying(group, place.facts, system.level):
+                looks.setdefault(criterion.id, []).append(self._look(criterion, place, asked))
+        for criterion in group.criteria:
+            if own := looks.get(criterion.id):
+                yield Question(criterion, system, None, tuple(own), self._document(criterion, system))
 
     def _document(self, criterion: Criterion, system: System) -> Want | None:
         entry = system.evidence.get(criterion.id)
@@ -121,44 +165,62 @@ class Planner:
             known = self._known[key] = make()
         return known
 
-    def _applies(self, criterion: Criterion, facts: Declared, level: int) -> bool:
-        applies = criterion.applies
-        if applies is None:
-            return True
-        key = (criterion.id, level, "applies", *_values(facts, criterion.applies_reads))
+    def _applying(self, group: _Group, facts: Declared, level: int) -> tuple[Criterion, ...]:
+        """Those of a group that apply to a place."""
+
+        def applies(criterion: Criterion) -> bool:
+            if level < criterion.text.from_level:
+                return False
+            if criterion.applies is None:
+                return True
+            evidence = Evidence(facts, self.made, criterion.at_level(level))
+            return criterion.applies(evidence).verdict is Verdict.PASS
+
+        key = (group.number, level, *_values(facts, group.applies_reads))
+        return self._remembered(key, lambda: tuple(filter(applies, group.criteria)))
+
+    def _asked_at(self, group: _Group, system: System, place: _Place) -> Mapping[str, _Asked]:
+        """What the criteria of a group ask at a place, by id."""
+
+        def asked(criterion: Criterion) -> _Asked:
+            return self._asked(criterion, system, place.facts)
+
+        key = (
+            group.number,
+            system.level,
+            system.zone,
+            place.failed,
+            *_values(place.facts, group.place_reads),
+        )
         return self._remembered(
             key,
-            lambda: applies(Evidence(facts, self.made, criterion.at_level(level))).verdict is Verdict.PASS,
+            lambda: {
+                one.id: _unanswerable(one, place.failed) if place.failed else asked(one)
+                for one in group.criteria
+                if system.level >= one.text.from_level
+            },
         )
 
-    def _look(self, criterion: Criterion, system: System, place: _Place) -> Look:
-        wants: Mapping[str, Want | Failure]
-        if place.failed:
-            wants = dict.fromkeys(criterion.probes, place.failed)
-        else:
-            key = (criterion.id, system.level, system.zone, *_values(place.facts, criterion.place_reads))
-            asked = self._remembered(key, lambda: self._asked(criterion, system, place.facts))
-            wants = {
-                name: one
-                if isinstance(one, Failure)
-                else (name, place.endpoints[self.probes[name].subject], one)
-                for name, one in asked.items()
-            }
+    def _look(self, criterion: Criterion, place: _Place, asked: Mapping[str, _Asked]) -> Look:
+        wants: dict[str, Want | Failure] = {
+            name: one if isinstance(one, Failure) else (name, place.endpoints[subject], one)
+            for name, subject, one in asked[criterion.id]
+        }
         return Look(place.label, place.facts, wants)
 
-    def _asked(self, criterion: Criterion, system: System, facts: Declared) -> Mapping[str, Params | Failure]:
+    def _asked(self, criterion: Criterion, system: System, facts: Declared) -> _Asked:
         """What `criterion` asks of its probes at one place; nothing where the registry decides it already."""
         if elsewhere := self._out_of_sight(criterion, system):
-            return dict.fromkeys(criterion.probes, elsewhere)
+            return _unanswerable(criterion, elsewhere)
         parameters = criterion.at_level(system.level)
         decided = criterion.judge(Evidence(facts, self.made, parameters))
         if decided.verdict is not Verdict.INCONCLUSIVE:
-            return {}
-        return {
-            name: make_params(self.probes[name], written, parameters, facts)
+            return ()
+        return tuple(
+            (name, self.probes[name].subject, make_params(self.probes[name], written, parameters, facts))
             for name, written in criterion.text.collect.items()
             if name != "evidence"
-        }
+        )
 
     def _out_of_sight(self, criterion: Criterion, system: System) -> Failure | None:
         own = system.zone or self.zone

@@ -27,7 +27,7 @@ Subject = Literal["address", "endpoint", "name", "domain", "document"]
 `domain` (host = a DNS domain), `document` (host = a file under evidence). The other fields are empty."""
 
 
-class Endpoint(Record):
+class Endpoint(Record, cache_hash=True):
     """Where a job looks. Only the fields its probe's subject names are set."""
 
     host: str = ""
@@ -38,7 +38,7 @@ class Endpoint(Record):
     """Where it is looked at from, when not from the zone of the run: zones may use the same addresses."""
 
 
-class Params(Record, forbid_unknown_fields=True):
+class Params(Record, forbid_unknown_fields=True, cache_hash=True):
     """What a criterion asks of a probe. Tuples are merged by union when criteria share a look."""
 
 
