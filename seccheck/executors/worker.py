@@ -7,6 +7,7 @@ flight and nothing else. It ends when its input ends, so it never outlives its m
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import signal
@@ -30,6 +31,9 @@ THREADS = 32
 """Jobs at once for probes that look at one endpoint at a time."""
 HEARTBEAT = 1.0
 """Seconds between signs of life; a native call that holds the interpreter stops them."""
+BROKEN = 70
+"""Exit status of a worker whose probe broke with many looks in flight (EX_SOFTWARE)."""
+log = logging.getLogger("seccheck")
 
 
 class Order(Record):
@@ -77,11 +81,20 @@ class Stream:
         if job is None or self._closed:
             self._closed = True
             return None
+        params = self._params(job)
+        if params is None:
+            return None
         self._begun[job.key] = (job, datetime.now(UTC))
         self._tell(News(started=job.key))
-        return Look(
-            key=job.key, endpoint=job.endpoint, params=msgspec.convert(job.params, self._probe.params)
-        )
+        return Look(key=job.key, endpoint=job.endpoint, params=params)
+
+    def _params(self, job: Job) -> Any:
+        """The parameters of `job`; None, and it is answered, where this probe does not know them."""
+        try:
+            return msgspec.convert(job.params, self._probe.params)
+        except msgspec.ValidationError as error:
+            self._tell(News(observation=failure(job, Reason.BUG, str(error), datetime.now(UTC))))
+            return None
 
     @property
     def closed(self) -> bool:
@@ -94,15 +107,28 @@ class Stream:
         self._tell(News(observation=observe(job, answer, started, datetime.now(UTC))))
 
     def run(self, context: Context) -> None:
-        """Let the probe work until its looks end; what it leaves unanswered is a bug of ours."""
+        """Let the probe work until its looks end, anew after each mistake of ours.
+
+        One that breaks with many looks in flight cannot say whose fault it is: the worker ends, and its
+        master has each of them looked at alone. One alone is its own fault.
+        """
         assert self._probe.collect_many is not None  # noqa: S101
-        try:
-            self._probe.collect_many(self, self.answer, context)
+        while True:
             detail = "the probe ended without an answer"
-        except Exception as error:  # noqa: BLE001  (a broken probe is data, see observation.perform)
-            detail = f"{type(error).__name__}: {error}"
-        for job, started in list(self._begun.values()):
-            self._tell(News(observation=failure(job, Reason.BUG, detail, started)))
+            try:
+                self._probe.collect_many(self, self.answer, context)
+            except Exception as error:
+                log.warning("probe %s broke", self._probe.id, exc_info=True)
+                detail = f"{type(error).__name__}: {error}"
+            if len(self._begun) > 1 and not self._closed:
+                os._exit(BROKEN)
+            if not self._begun:
+                self.take(1.0)  # broken before it took any: whose turn it is pays for it
+            for job, started in list(self._begun.values()):
+                self._tell(News(observation=failure(job, Reason.BUG, detail, started)))
+            self._begun.clear()
+            if self._closed:
+                return
 
 
 def work(orders: BinaryIO, output: int) -> None:

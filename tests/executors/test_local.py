@@ -6,6 +6,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from seccheck.executors import local
@@ -50,15 +51,21 @@ def collect(endpoint, params, context):
     return behave(endpoint)
 
 def collect_many(looks, emit, context):
+    held = []
     while True:
-        look = looks.take(0.05)
+        look = looks.take(0.2)
         if look is None:
+            while held:
+                emit(held.pop())
             if looks.closed:
                 return
             continue
         if look.endpoint.host == "forget":
             continue
-        emit(Answer(key=look.key, facts=behave(look.endpoint), connections=1))
+        if look.endpoint.host == "burst":
+            raise ValueError("our own bug, with others in flight")
+        answer = Answer(key=look.key, facts=behave(look.endpoint), connections=1)
+        held.append(answer) if look.endpoint.host.startswith("held") else emit(answer)
 
 SHAPE = dict(version=1, subject="name", params=OddParams, facts=OddFacts, seconds=lambda e, p: 1.0)
 ODD = Probe(id="odd", collect=collect, **SHAPE)
@@ -132,6 +139,21 @@ def test_a_bug_and_a_failure_are_data(executor):
 def test_a_probe_that_forgets_a_look_is_found_out(executor):
     seen = run(executor, [job("a", "many"), job("forget", "many")])
     assert seen["forget"].failed in {Reason.TIMEOUT, Reason.BUG}
+
+
+def test_a_probe_that_breaks_with_many_in_flight_costs_one_look(executor):
+    """Others are in flight when it breaks, and others wait: none is blamed, none forgotten."""
+    hosts = [f"held{number}" for number in range(3)] + ["burst"] + [f"h{number}" for number in range(5)]
+    seen = run(executor, [job(host, "many") for host in hosts])
+    assert {host: one.failed for host, one in seen.items() if one.failed} == {"burst": Reason.BUG}
+    assert seen["burst"].detail == "ValueError: our own bug, with others in flight"
+    assert len(seen) == len(hosts)
+
+
+def test_parameters_that_a_probe_does_not_know_cost_one_look(executor):
+    wrong = msgspec.structs.replace(job("wrong", "many"), params={"no": "such"})
+    seen = run(executor, [job("a", "many"), wrong, job("b", "many")])
+    assert {host: one.failed for host, one in seen.items()} == {"a": None, "b": None, "wrong": Reason.BUG}
 
 
 def test_an_address_with_limits_is_looked_at_by_one_job_at_a_time(executor):

@@ -13,8 +13,8 @@ from seccheck.scope import USER_AGENT, Connection, Context
 SECONDS = 6.0
 """How long a port may take to say what it is; many FTP servers look up our name before they greet."""
 CURIOUS_SECONDS = 1.5
-"""The same for a port of which the table knows nothing: most that wait there, wait for us to speak first. A
-declared service is then spoken to, and has the full time; others are left alone."""
+"""The same for a port where a greeting would be a surprise: most that wait there, wait for us to speak first.
+A declared service is then spoken to, and has the full time; others are left alone."""
 MAX_BYTES = 16384
 
 
@@ -51,7 +51,7 @@ _HTTP: dict[str, tuple[str, bool]] = {
 }
 _GREETING = {"ftp", "telnet"}
 _FRONT_DOORS = {80, 443}
-"""The http probe looks at these; a console there is a site of its own."""
+"""The http probe asks these, and a console there is a site of its own; here they are only listened to."""
 _PRINTERS = range(9100, 9108)
 """Raw printer ports (JetDirect): whatever is said there comes out on paper."""
 
@@ -135,11 +135,8 @@ _GREETINGS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
 
 
 def askable(port: int) -> bool:
-    """Whether an open `port` is worth a question: the table says how, or knows nothing of it."""
-    if port in _FRONT_DOORS or port in _PRINTERS:
-        return False
-    entry = TABLE.get(port)
-    return entry is None or entry.service in _GREETING or entry.service in _HTTP
+    """Whether an open `port` may be listened to, at least: FTP and Telnet hide on every number."""
+    return port not in _PRINTERS
 
 
 def expected(port: int) -> str:
@@ -148,12 +145,13 @@ def expected(port: int) -> str:
 
 
 def identify(context: Context, address: str, port: int, *, declared: bool = False) -> Identity:
-    """What answers on an open `port`; at most two connections, no login, nothing that changes state."""
+    """What answers on an open `port`; at most three connections, no login, nothing that changes state."""
     service = TABLE[port].service if port in TABLE else ""
     try:
-        if service in _HTTP:
+        if service in _HTTP and port not in _FRONT_DOORS:
             return _by_get(context, address, port, *_HTTP[service])
-        return _by_greeting(context, address, port, declared=declared)
+        spoken_to = declared and port not in _FRONT_DOORS
+        return _by_greeting(context, address, port, greets=service in _GREETING, declared=spoken_to)
     except ProbeFailed as failure:
         return Identity("", failure.reason)
 
@@ -166,9 +164,8 @@ def recognise(said: bytes) -> str:
     return next((name for name, pattern in _GREETINGS if pattern.match(said)), "")
 
 
-def _by_greeting(context: Context, address: str, port: int, *, declared: bool) -> Identity:
-    known = port in TABLE
-    first = SECONDS if known and not declared else CURIOUS_SECONDS
+def _by_greeting(context: Context, address: str, port: int, *, greets: bool, declared: bool) -> Identity:
+    first = SECONDS if greets and not declared else CURIOUS_SECONDS
     with context.dial(address, port, seconds=first, max_bytes=MAX_BYTES) as connection:
         try:
             said = connection.receive(4096)
@@ -192,7 +189,7 @@ def _by_greeting(context: Context, address: str, port: int, *, declared: bool) -
 
 
 def _by_get(context: Context, address: str, port: int, path: str, tls: bool) -> Identity:
-    """Ask as is usual on the port, then the other way where that brings no HTTP."""
+    """Ask as is usual on the port, then the other way where that brings no HTTP; who spoke first is heard."""
     problem = Reason.UNDISCLOSED
     for secured in (tls, not tls):
         try:
@@ -206,6 +203,8 @@ def _by_get(context: Context, address: str, port: int, path: str, tls: bool) -> 
             return Identity("kubelet")  # a bare word, telling only on this port
         if (name := recognise(said)) and not _wrong_way(said):
             return Identity(name)
+        if said and not said.startswith(b"HTTP/"):  # it spoke, and not HTTP: perhaps before it was asked
+            return _by_greeting(context, address, port, greets=True, declared=False)
     return Identity("", problem)
 
 

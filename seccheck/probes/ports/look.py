@@ -43,8 +43,8 @@ MAX_LISTED = 50
 """Filtered ports listed one by one; more are counted."""
 MAX_DOUBTS = 200
 """Ports in doubt listed one by one; with more, the whole fact is in doubt."""
-MAX_INTRODUCED = 16
-"""Open ports that are asked what they are."""
+MAX_INTRODUCED = 64
+"""Open ports that are asked what they are; with more, what the others are is in doubt."""
 
 
 class Seen(NamedTuple):
@@ -122,7 +122,7 @@ def look(
     undecided: list[Undecided] = []
     facts: dict[str, Any] = {"reference_answered": tcp.reference if params.declared else None}
     if params.tcp or params.tcp_sets:
-        told = yield Introduce(tcp.strangers(), params.declared)
+        told = yield Introduce(tcp.strangers()[:MAX_INTRODUCED], params.declared)
         facts |= {"engine": engine, **_tcp_facts(tcp, told, undecided)}
     if services:
         facts |= _udp_facts(udp, tcp.reference, undecided)
@@ -213,7 +213,7 @@ class _Tcp:
 
     def strangers(self) -> tuple[int, ...]:
         """The open ports that are to say what they are."""
-        return () if self.everything_open else tuple(filter(askable, self.opened()))[:MAX_INTRODUCED]
+        return () if self.everything_open else tuple(filter(askable, self.opened()))
 
 
 def _look_first(tcp: _Tcp, chunk: int, outside: bool) -> Asking[None]:
@@ -285,6 +285,9 @@ def _tcp_facts(tcp: _Tcp, told: Introduced, undecided: list[Undecided]) -> dict[
         _all_in_doubt(undecided, *whole)
     else:
         undecided += _single_doubts(doubts, opened, told, names, kinds)
+        if unasked := len(tcp.strangers()[MAX_INTRODUCED:]):
+            detail = f"{unasked} more ports are open, and were not asked what they are"
+            undecided.append(Undecided(fact="identified", reason=Reason.NOT_PROBED, detail=detail))
     listed = filtered if len(filtered) <= MAX_LISTED else []
     return counts | {
         "closed_count": tcp.looked - len(opened) - len(filtered) - len(doubts.keys() - set(filtered)),

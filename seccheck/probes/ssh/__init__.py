@@ -1,6 +1,7 @@
 """The ssh probe: the algorithms an SSH server offers, and how it lets users log in, without logging in.
 
-One connection answers it all: sshd counts connections that do not log in, and penalises who makes many.
+One connection answers it all: sshd counts connections that do not log in, and penalises who makes many. A
+second one is made only where the server breaks off over the RSA key that it said it had.
 """
 
 from __future__ import annotations
@@ -30,7 +31,34 @@ _FACTS = {
 def collect(endpoint: Endpoint, params: SshParams, context: Context) -> SshFacts:
     """What the SSH server of `endpoint` offers."""
     facts: dict[str, Any] = {}
-    undecided: tuple[Undecided, ...] = ()
+    failure = _look(endpoint, params, context, facts)
+    undecided = _open(params, facts, failure)
+    keys = set(facts.get("host_key_algorithms", ()))
+    broken_off = failure and failure.reason is Reason.UNREACHABLE and "rsa_host_key_bits" not in facts
+    if broken_off and "authentication" in params.ask and keys & set(_RSA) and keys - set(_RSA):
+        # dropbear lists RSA keys that it has not, and dies where one is agreed on
+        with contextlib.suppress(ProbeFailed):
+            _look(endpoint, SshParams(ask=("authentication",)), context, facts)
+            undecided = tuple(doubt for doubt in undecided if doubt.fact not in facts)
+    return SshFacts(**facts, undecided=undecided)
+
+
+def _open(params: SshParams, facts: dict[str, Any], failure: ProbeFailed | None) -> tuple[Undecided, ...]:
+    """What stays open where the server broke off."""
+    if failure is None:
+        return ()
+    return tuple(
+        Undecided(fact=name, reason=failure.reason, detail=safe_text(failure.detail, 500))
+        for ask in params.ask
+        for name in _FACTS[ask]
+        if name not in facts
+    )
+
+
+def _look(
+    endpoint: Endpoint, params: SshParams, context: Context, facts: dict[str, Any]
+) -> ProbeFailed | None:
+    """One connection: puts into `facts` what it tells; gives what ended it early."""
     with context.dial(endpoint.address, endpoint.port, seconds=_SECONDS, max_bytes=_MAX_BYTES) as connection:
         session = Session(connection)
         identification = session.greet()
@@ -39,13 +67,8 @@ def collect(endpoint: Endpoint, params: SshParams, context: Context) -> SshFacts
         try:
             _ask(session, params, facts)
         except ProbeFailed as failure:
-            undecided = tuple(
-                Undecided(fact=name, reason=failure.reason, detail=safe_text(failure.detail, 500))
-                for ask in params.ask
-                for name in _FACTS[ask]
-                if name not in facts
-            )
-    return SshFacts(**facts, undecided=undecided)
+            return failure
+    return None
 
 
 def protocols(identification: bytes) -> tuple[str, ...]:
@@ -72,7 +95,7 @@ def _ask(session: Session, params: SshParams, facts: dict[str, Any]) -> None:
         if rsa is None:
             facts["rsa_host_key_bits"] = ()
     if "authentication" in params.ask or (rsa and "algorithms" in params.ask):
-        agreed = session.agree(offer, rsa or next(iter(offer.host_keys), ""))
+        agreed = session.agree(offer, _host_key(offer.host_keys, rsa if "algorithms" in params.ask else None))
         if rsa and "algorithms" in params.ask:
             facts["rsa_host_key_bits"] = (rsa_bits(agreed.host_key),)
         if "authentication" in params.ask:
@@ -80,6 +103,11 @@ def _ask(session: Session, params: SshParams, facts: dict[str, Any]) -> None:
             facts["authentications"] = session.methods_after_none(USER)
     with contextlib.suppress(ProbeFailed):
         session.disconnect()
+
+
+def _host_key(offered: tuple[str, ...], wanted: str | None) -> str:
+    """The host key to agree on: the one wanted, else one that is not RSA, else any."""
+    return wanted or next((name for name in offered if name not in _RSA), next(iter(offered), ""))
 
 
 def _union(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ SECOND_VISIT_SECONDS = 10.0
 _STRAIN = {Outcome.RESET, Outcome.TIMEOUT, Outcome.BUSY}
 SECONDS = 90.0
 """The deadline of one look. Only a slow pace set by the scope needs more than the sum of the above."""
+_STRAIN = {Outcome.RESET, Outcome.TIMEOUT, Outcome.BUSY}
+"""Ends of a connection after which the scope lets an address rest a little longer."""
 _SPARE = 5.0
 """Seconds kept to conclude before that deadline."""
 
@@ -156,8 +158,9 @@ class Engine:
 
     def _open(self, job: Job) -> None:
         address = job.endpoint.address
-        at_once = min(job.at_once, self._context.permit(address).limits.connections_at_once)
-        while job.waiting and job.flying < at_once and self._flying[address] < self._most(address):
+        most = self._context.permit(address).limits.connections_at_once
+        at_once = min(job.at_once, most)
+        while job.waiting and job.flying < at_once and self._flying[address] < most:
             if not job.visit.may_ask() or self._late(job):
                 self._drop_waiting(job)
                 if not job.strands:
@@ -172,9 +175,6 @@ class Engine:
                 return
         if job.waiting and not job.flying:  # the address is busy with other names
             self._sleep(job, 0.01)
-
-    def _most(self, address: str) -> int:
-        return self._context.permit(address).limits.connections_at_once
 
     def _start(self, job: Job) -> bool:
         strand, offer = job.waiting.popleft()

@@ -25,7 +25,7 @@ Done = Callable[[Exception | None], None]
 class _Wire:
     """One connection under way."""
 
-    __slots__ = ("connected", "deadline", "done", "out", "sock", "talk")
+    __slots__ = ("connected", "deadline", "done", "lost", "out", "sock", "talk")
 
     def __init__(self, sock: socket.socket, talk: Talk, deadline: float, done: Done) -> None:
         self.sock = sock
@@ -34,6 +34,8 @@ class _Wire:
         self.done: Done | None = done
         self.out = b""
         self.connected = False
+        self.lost = False
+        """Whether it failed at once; that is told by a timer."""
 
 
 class Loop:
@@ -67,12 +69,21 @@ class Loop:
         self.at_deadline(wire)
         status = sock.connect_ex((address, port))
         if status not in {0, errno.EINPROGRESS, errno.EWOULDBLOCK}:
-            talk.lost(Outcome.UNREACHABLE, os.strerror(status))
-            self.at(0.0, lambda: self._finish(wire))
+            wire.lost = True
+            self.at(0.0, lambda: self._lose(wire, Outcome.UNREACHABLE, os.strerror(status)))
             self._selector.register(sock, _WRITE, wire)
             return True
         wire.out = talk.opening()
-        self._selector.register(sock, _READ | _WRITE, wire)
+        try:
+            if wire.out:
+                wire.out = wire.out[sock.send(wire.out) :]
+                wire.connected = True
+        except BlockingIOError:
+            pass  # as nearly always, but for loopback, where the connection is there at once
+        except OSError as error:
+            wire.lost, detail = True, error.strerror or ""
+            self.at(0.0, lambda: self._lose(wire, Outcome.UNREACHABLE, detail))
+        self._selector.register(sock, _READ if wire.connected and not wire.out else _READ | _WRITE, wire)
         return True
 
     def at_deadline(self, wire: _Wire) -> None:
@@ -86,7 +97,7 @@ class Loop:
         if self.open:
             for key, events in self._selector.select(wait):
                 wire = key.data
-                if wire.done is not None:
+                if wire.done is not None and not wire.lost:
                     self._serve(wire, events)
         elif wait:
             time.sleep(wait)
@@ -121,6 +132,8 @@ class Loop:
             self._finish(wire, error)
 
     def _lose(self, wire: _Wire, outcome: Outcome, detail: str = "") -> None:
+        if wire.done is None:
+            return
         wire.talk.lost(outcome, detail)
         self._finish(wire)
 

@@ -181,8 +181,6 @@ def test_a_strange_port_is_left_alone_if_it_waits(place: Place) -> None:
     assert said(place, port) == Identity("", Reason.TIMEOUT)
     assert time.monotonic() - started < 2.5
     wait_for(lambda: heard == [b""])
-    assert not askable(9100)
-    assert not askable(9107)
 
 
 def test_a_greeting_without_end_is_cut(place: Place) -> None:
@@ -207,14 +205,32 @@ def test_a_page_without_end_is_cut(place: Place) -> None:
     assert said(place, 8080).confirmed == "jenkins"
 
 
-def test_the_front_doors_are_left_to_the_http_probe() -> None:
-    assert not askable(80)
-    assert not askable(443)
-    assert not askable(3306)
-    assert askable(8080)
-    assert askable(40404)
+def test_no_port_but_a_printer_s_is_left_unheard() -> None:
+    assert not any(map(askable, (9100, 9107)))
+    assert all(map(askable, (80, 443, 3306, 8080, 40404)))
     assert expected(2375) == "docker-api"
     assert expected(40404) == expected(8080) == ""
+
+
+@pytest.mark.parametrize("port", [8021, 3306, 8080, 8443])
+def test_clear_text_is_found_on_the_numbers_of_others(place: Place, port: int) -> None:
+    """By what answers, whatever the number: a Freeswitch, a database, a site, one with TLS."""
+
+    def ftp(client: socket.socket) -> None:
+        client.sendall(b"220 ready\r\n")
+        while client.recv(512):
+            client.sendall(b"530 Please log in\r\n")
+
+    def telnet(client: socket.socket) -> None:
+        client.sendall(b"\r\nwelcome\r\nlogin: ")
+        while data := client.recv(512):
+            client.sendall(data)
+
+    place.tcp(port, ftp)
+    assert said(place, port).confirmed == "ftp"
+    other = port + 1 if port in {8080, 8443} else 1883
+    place.tcp(other, telnet)
+    assert said(place, other).confirmed == "telnet"
 
 
 @given(st.binary(max_size=2000), st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"220-", b"\xff\xfd"]))

@@ -94,6 +94,17 @@ def test_open_closed_and_the_kinds() -> None:
     assert asked[5432] == 1
 
 
+def test_what_stands_on_too_many_open_ports_is_in_doubt() -> None:
+    ports = tuple(range(7000, 7070))
+    params = PortsParams(tcp_sets=("top-1000",), tcp=ports, declared=(443,))
+    found, _ = world(listening(443, *ports), params, told={7000: Identity("http")})
+    assert found.open == (443, *ports)
+    assert found.identified == ("http",)
+    assert whole_doubts(found) == {("identified", "not-probed")}
+    fewer, _ = world(listening(443, *ports[:63]), params)
+    assert whole_doubts(fewer) == set()
+
+
 def test_silence_is_not_reachable_while_a_declared_service_answers() -> None:
     found, asked = world(listening(443, otherwise=SILENT))
     assert found.open == (443,)

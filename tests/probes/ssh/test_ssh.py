@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,6 +166,42 @@ def test_maxstartups(sshd: Callable[..., int], context: Context) -> None:
     with socket.create_connection(("127.0.0.1", port)) as held:
         held.recv(10)
         assert failure(context, port).reason is Reason.RATE_LIMITED
+
+
+class NoKey(paramiko.RSAKey):
+    """An RSA key that is listed, and is not there when it is needed."""
+
+    def sign_ssh_data(self, *_: object, **__: object) -> paramiko.Message:
+        raise OSError
+
+
+class KeysAlone(paramiko.ServerInterface):
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+
+def test_a_server_that_lists_an_rsa_key_and_has_none(
+    context: Context, keys: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As dropbear 2022.83 does with an Ed25519 key alone: its child dies where RSA is agreed on."""
+    caplog.set_level(logging.CRITICAL, "paramiko")
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+
+        def serve() -> None:
+            for _ in range(2):
+                peer, _address = listener.accept()
+                transport = paramiko.Transport(peer)
+                stack.callback(transport.close)
+                transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(keys["ed"])))
+                transport.add_server_key(NoKey.from_private_key_file(str(keys["rsa"])))
+                transport.start_server(threading.Event(), KeysAlone())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        found = look(context, listener.getsockname()[1])
+        thread.join(5)
+    assert found.authentications == ("publickey",)
+    assert {doubt.fact for doubt in found.undecided} == {"rsa_host_key_bits"}
 
 
 def test_the_groups_are_those_of_the_rfc() -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import select
 import socket
 import struct
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from seccheck.demo.oldtls import alert, read_hello
 from seccheck.model import Reason
 from tests.probes.tls.conftest import Papers, Ports
 from tests.probes.tls.looks import answer_of, doubts, facts_of
-from tests.probes.tls.servers import Behaviour, behaving, flight, record
+from tests.probes.tls.servers import Behaviour, behaving, flight, hello_of, record
 
 TLS12, AES128_GCM = 0x0303, 0x009C
 UNEXPECTED, BAD_MAC, DECRYPT = 10, 20, 51
@@ -191,6 +193,34 @@ def test_a_flaw_is_found_and_only_that(papers: Papers, flaw: str | None, options
 
     assert {name: getattr(facts, name) for name in FLAWS} == {name: name == flaw for name in FLAWS}
     assert facts.undecided == ()
+
+
+def test_a_reset_that_swallows_the_answer_is_seen_through(papers: Papers) -> None:
+    """A server that answers the first heartbeat and closes with the rest unread: the close is a reset."""
+
+    def behave(sock: socket.socket) -> None:
+        hello = hello_of(sock)
+        if hello.highest < TLS12 or AES128_GCM not in hello.suites:
+            sock.sendall(alert(70 if hello.highest < TLS12 else 40, TLS12))
+            return
+        sock.sendall(flight(hello, TLS12, AES128_GCM, (papers.rsa.der,)))
+        head = sock.recv(5)
+        if head[:1] != b"\x18":
+            sock.sendall(alert(UNEXPECTED, TLS12))
+            return
+        body = sock.recv(int.from_bytes(head[3:5], "big"))
+        if not _more(sock):  # else the close that follows is a reset, with or without the answer
+            sock.sendall(record(24, TLS12, b"\x02" + body[1:] + bytes(16)))
+            sock.recv(10)
+
+    with behaving(behave) as port:
+        assert facts_of(port, "flaws").heartbleed is True
+
+
+def _more(sock: socket.socket) -> bool:
+    """Whether something more has come."""
+    time.sleep(0.05)
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def test_a_silent_oracle_is_one_too(papers: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
