@@ -64,7 +64,8 @@ def _registry(folder: Path, layout: Layout, today: date) -> Iterator[str]:
     yield f"name: {_text(_NAME)}"
     yield "language: vi"
     yield "units: {use: vn-2024}"
-    yield f"networks: [{layout.network}]"
+    ipv6 = ['"::1/128"'] if any(place.ipv6 for place in layout.places) else []
+    yield f"networks: [{', '.join([layout.network, *ipv6])}]"
     address, port = layout.name_server
     yield f"resolvers: [{{address: {address}, port: {port}}}]"
     yield "trust: [ca.pem]"

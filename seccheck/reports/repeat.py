@@ -51,6 +51,8 @@ def by_hand(look: Seen, target: TargetEntry | None) -> str:
             return f"nmap -Pn --top-ports 1000 {shlex.quote(at)}"
         case "dns":
             return f"dig +dnssec {shlex.quote(name)}"
+        case "ipv6":
+            return f"curl -6 -sSIk {shlex.quote(f'https://{_bracketed(name)}:{port}/')}"
         case "mail":
             return f"dig TXT {shlex.quote(name)}"
         case _:

@@ -185,7 +185,7 @@ def test_all_systems_share_one_address_where_there_is_but_one(tmp_path: Path) ->
         registry = fleet.start(tmp_path)
         assert fleet.one_address
         loaded = load_registry(registry)
-        assert loaded.networks == ("127.0.0.1/32",)
+        assert loaded.networks[0] == "127.0.0.1/32"
         places = listening(registry)
         assert {address for address, _port in places} == {"127.0.0.1"}
         assert len(set(places)) == len(places)

@@ -145,6 +145,12 @@ NAMED = [
         open={"DNS-06": "unreachable"},
         targets=https("half.good.gov.vn", port=PORT_IPV4_ALONE),
     ),
+    Case(
+        "name-half-declared",
+        NAMES,
+        open={"DNS-06": "unreachable"},
+        targets=https("closed.good.gov.vn", "127.10.1.7", PORT_IPV4_ALONE),
+    ),
     Case("name-ipv4-alone", NAMES, {"DNS-06"}, targets=https("bare.good.gov.vn")),
 ]
 IPV4_ALONE = ("127.10.1.6", "127.10.1.7")
