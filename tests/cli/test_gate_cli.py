@@ -422,7 +422,7 @@ def test_a_target_that_starts_late_is_waited_for(tmp_path):
 def test_waiting_has_an_end(tmp_path):
     began = time.monotonic()
     assert at(free_port(), "--wait", "2s", cwd=tmp_path).returncode == 3
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 55
 
 
 def test_an_interrupt_is_130_and_leaves_nothing(tmp_path):
