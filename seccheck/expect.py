@@ -13,13 +13,13 @@ weak suite seen is a fail whatever else was lost, and a pass needs everything it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
 from seccheck import facttypes
-from seccheck.judgement import Evidence, Judgement, negated
+from seccheck.judgement import Evidence, Judgement, negated, reason_of
 from seccheck.model import Reason, Verdict, all_of, any_of, moment, negation
 from seccheck.operators import (
     FAIL,
@@ -258,19 +258,11 @@ def _join(kind: str, parts: list[Expectation]) -> Expectation:
         )
         return Judgement(
             verdict=verdict,
-            reason=_reason(verdict, judged),
+            reason=reason_of(verdict, judged),
             rows=tuple(row for one in telling for row in one.rows),
         )
 
     return judge
-
-
-def _reason(verdict: Verdict, judged: Iterable[Judgement]) -> Reason | None:
-    if verdict is not INCONCLUSIVE:
-        return None
-    return next(
-        (one.reason for one in judged if one.verdict is INCONCLUSIVE and one.reason), Reason.NOT_PROBED
-    )
 
 
 def _wording(operator: str) -> Callable[[Any], str]:
@@ -352,6 +344,6 @@ def _quantifier(
         rows = [row for one in judged for row in one.rows]
         if kind == "none":
             verdict, rows = negation(verdict), [negated(row) for row in rows]
-        return Judgement(verdict=verdict, reason=_reason(verdict, judged), rows=tuple(rows))
+        return Judgement(verdict=verdict, reason=reason_of(verdict, judged), rows=tuple(rows))
 
     return judge

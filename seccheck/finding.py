@@ -14,14 +14,12 @@ import msgspec
 from seccheck.criteria import Criterion
 from seccheck.documents import problem
 from seccheck.journal import Observed
-from seccheck.judgement import Evidence, Failure, Judgement, Row, trim
+from seccheck.judgement import NEEDS_DOCUMENT, Evidence, Failure, Judgement, Row, reason_of, trim
 from seccheck.model import Reason, Record, Status, Verdict, all_of
+from seccheck.operators import descend
 from seccheck.questions import Look, Question
 from seccheck.reference import Papers, Reference
 from seccheck.waivers import Waiver, covering
-
-NEEDS_DOCUMENT = (Reason.UNDISCLOSED, Reason.BACKPORT_POSSIBLE)
-"""What no probe can decide: not counted in the profile `technical` (contracts: PAT findings)."""
 
 
 class WaiverNote(Record):
@@ -68,13 +66,11 @@ def likeness(
     for name in wants:
         source = facts[name]
         if isinstance(source, Failure):
-            key.append(source)
+            key.append((name, source))
         elif doubts := source.get("undecided"):
-            key.extend(tuple(doubt.values()) for doubt in doubts)
+            key.append((name, *(tuple(doubt.values()) for doubt in doubts)))
     for root, *keys in criterion.depends_on:
-        value: Any = facts.get(root)
-        for one in keys:
-            value = value.get(one) if isinstance(value, dict) else None
+        value = descend(facts.get(root), keys)
         if isinstance(value, list | tuple):
             value = tuple(value)
             if value and isinstance(value[0], dict):
@@ -241,7 +237,7 @@ def _join(judged: Sequence[Judgement]) -> Judgement:
     if len(judged) == 1:
         return judged[0]
     verdict = all_of(one.verdict for one in judged)
-    reason = next((one.reason for one in judged if one.verdict is verdict and one.reason), None)
+    reason = reason_of(verdict, judged)
     return Judgement(verdict=verdict, reason=reason, rows=tuple(row for one in judged for row in one.rows))
 
 

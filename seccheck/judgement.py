@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,22 @@ class Evidence(msgspec.Struct, frozen=True):
         """The same evidence with `item` bound to one record of a list, called `label` in the rows."""
         facts = {**self.facts, "item": {"": item, "label": label}}
         return Evidence(facts, self.recorded, self.parameters, self.reference, self.papers)
+
+
+NEEDS_DOCUMENT = (Reason.UNDISCLOSED, Reason.BACKPORT_POSSIBLE)
+"""What no probe can decide: not counted in the profile `technical` (contracts: PAT findings)."""
+
+
+def reason_of(verdict: Verdict, judged: Iterable[Judgement]) -> Reason | None:
+    """Why a join of `judged` is inconclusive; None when it is not.
+
+    A doubt that looking again could settle goes before one that only a document can, which may not count:
+    what was not looked at must never hide behind what cannot be seen.
+    """
+    if verdict is not Verdict.INCONCLUSIVE:
+        return None
+    reasons = [one.reason for one in judged if one.verdict is Verdict.INCONCLUSIVE and one.reason]
+    return next((one for one in reasons if one not in NEEDS_DOCUMENT), next(iter(reasons), Reason.NOT_PROBED))
 
 
 def trim(rows: tuple[Row, ...], limit: int = MAX_ROWS) -> tuple[tuple[Row, ...], int]:

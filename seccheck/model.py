@@ -195,8 +195,3 @@ def safe_text(raw: bytes | str, limit: int = SAFE_LENGTH) -> str:
     if len(text) <= limit and len(shown) <= limit and (isinstance(raw, str) or len(raw) <= limit * 4):
         return shown
     return f"{shown[:limit]}… ({length} {'characters' if isinstance(raw, str) else 'bytes'})"
-
-
-def inert(cell: str) -> str:
-    """`cell` such that no spreadsheet program takes it for a formula (CSV injection)."""
-    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell

@@ -43,7 +43,7 @@ def reader(path: tuple[str, ...]) -> Callable[[Evidence], Value]:
 
     def read_item(evidence: Evidence) -> Value:
         source: Any = evidence.facts["item"]
-        return Value(_descend(source[""], keys), ".".join((source["label"], *keys)), _NO_MEMBERS)
+        return Value(descend(source[""], keys), ".".join((source["label"], *keys)), _NO_MEMBERS)
 
     def read(evidence: Evidence) -> Value:
         source = evidence.facts.get(root)
@@ -51,7 +51,7 @@ def reader(path: tuple[str, ...]) -> Callable[[Evidence], Value]:
             return Value(None, label, _NO_MEMBERS, Reason.NOT_PROBED)
         if isinstance(source, Failure):
             return Value(None, label, _NO_MEMBERS, source.reason)
-        value = _descend(source, keys)
+        value = descend(source, keys)
         members: dict[str, Reason] = {}
         doubt: Reason | None = None
         for entry in source.get("undecided", ()):
@@ -67,7 +67,8 @@ def reader(path: tuple[str, ...]) -> Callable[[Evidence], Value]:
     return read_item if root == "item" else read
 
 
-def _descend(value: Any, keys: Iterable[str]) -> Any:
+def descend(value: Any, keys: Iterable[str]) -> Any:
+    """What lies at `keys` inside a fact (`first`: the first member of a list); None where nothing does."""
     for key in keys:
         if isinstance(value, dict):
             value = value.get(key)

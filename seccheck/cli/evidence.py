@@ -144,7 +144,7 @@ def _rows(items: list[Item], language: str) -> list[tuple[str, ...]]:
 
 
 def _write(out: Path, items: list[Item], language: str) -> None:
-    from seccheck.model import inert
+    from seccheck.reports.tables import inert
     from seccheck.runfolder import write_private
 
     rows = [_HEADS[language], *([inert(cell) for cell in row] for row in _rows(items, language))]
