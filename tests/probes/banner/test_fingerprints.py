@@ -82,8 +82,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_text_takes_long(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for source in sources():
         parse(source, text)
         disclosed(source, text)
-    assert time.perf_counter() - began < 1.5
+    assert time.process_time() - began < 1.5

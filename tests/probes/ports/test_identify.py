@@ -239,12 +239,12 @@ def test_nothing_that_is_said_breaks_the_reader(data: bytes, start: bytes) -> No
 
 
 def test_recognising_is_quick_whatever_is_said() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for piece in (b'"gitVersion"', b'"kind"', b"220-", b"\r\n", b"login", b"a", b"\n" * 7 + b" "):
         recognise(b"HTTP/1.1 200 OK\r\n" + piece * 2000)
         recognise(b"220 " + piece * 2000)
         recognise(piece * 2000)
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_every_expectation_is_of_a_service_in_the_table() -> None:
