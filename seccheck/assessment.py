@@ -24,7 +24,7 @@ from seccheck.journal import Journal, Observed
 from seccheck.lines import listed
 from seccheck.model import moment, timestamp
 from seccheck.observation import Observation
-from seccheck.parallel import in_order, processors
+from seccheck.parallel import batches, in_order, processors
 from seccheck.plan import make_plan
 from seccheck.probes import load_probes
 from seccheck.questions import Planner
@@ -37,10 +37,6 @@ from seccheck.touched import session, write_touched
 from seccheck.yamlfile import did_you_mean
 
 _encode = msgspec.json.Encoder(order="sorted").encode
-_BATCH = 16
-"""Systems that a process judges before it hands over what it has."""
-_WORTH_WHILE = 200
-"""Systems for each further process."""
 Resolve = Callable[[list[str]], dict[str, Resolution]]
 Progress = Callable[[Observation, int, int], None]
 """Told of each observation, how many are done, and of how many."""
@@ -253,11 +249,11 @@ def conclude(folder: RunFolder, processes: int = 0) -> dict[str, Any]:
     return publish(folder, _judged(folder, processes))
 
 
-def publish(folder: RunFolder, batches: Iterable[tuple[Sequence[bytes], Counts]]) -> dict[str, Any]:
+def publish(folder: RunFolder, judged: Iterable[tuple[Sequence[bytes], Counts]]) -> dict[str, Any]:
     """Write what `conclude` writes, of results in order of id that come with their counts; the summary."""
     score = Score(folder.registry_head.units, frozenset(folder.info.reporting))
     scan = _scan(folder)
-    folder.write_pieces("results.json", _results(batches, score, scan))
+    folder.write_pieces("results.json", _results(judged, score, scan))
     summary = {"schema": "seccheck.summary/1", "scan": scan, "tally": score.tally()}
     folder.write_json("summary.json", summary)
     write_touched(folder)
@@ -268,22 +264,20 @@ def publish(folder: RunFolder, batches: Iterable[tuple[Sequence[bytes], Counts]]
 def _judged(folder: RunFolder, processes: int) -> Iterator[tuple[list[bytes], Counts]]:
     with folder.journal(shared=True) as journal:
         court = _Court(folder, journal, folder.criteria)
-        work = [court.places[start : start + _BATCH] for start in range(0, len(court.places), _BATCH)]
-        crew = processes or min(processors(), len(court.places) // _WORTH_WHILE)
-        yield from in_order(court.lines, work, crew)
+        yield from in_order(court.lines, batches(court.places), processes or processors())
 
 
 def _results(
-    batches: Iterable[tuple[Sequence[bytes], Counts]], score: Score, scan: dict[str, Any]
+    judged: Iterable[tuple[Sequence[bytes], Counts]], score: Score, scan: dict[str, Any]
 ) -> Iterator[bytes]:
     """The document in pieces: sorted keys, one system per line, so that it streams both ways."""
     yield b'{"scan":' + _encode(scan) + b',"schema":"seccheck.results/1","systems":'
-    yield from listed(_counted(batches, score))
+    yield from listed(_counted(judged, score))
     yield b',"tally":' + _encode(score.tally()) + b"}\n"
 
 
-def _counted(batches: Iterable[tuple[Sequence[bytes], Counts]], score: Score) -> Iterator[bytes]:
-    for lines, counts in batches:
+def _counted(judged: Iterable[tuple[Sequence[bytes], Counts]], score: Score) -> Iterator[bytes]:
+    for lines, counts in judged:
         score.counts.join(counts)
         yield from lines
 

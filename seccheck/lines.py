@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,37 @@ def listed(records: Iterable[bytes]) -> Iterator[bytes]:
         yield separator + record
         separator = b",\n"
     yield b"[]" if separator == b"[\n" else b"\n]"
+
+
+def lined(fields: Mapping[str, Any], key: str, records: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of a JSON object of `fields`, sorted, and under `key` the list of `records`, one a line."""
+    before = msgspec.json.encode({one: value for one, value in fields.items() if one < key}, order="sorted")
+    after = msgspec.json.encode({one: value for one, value in fields.items() if one > key}, order="sorted")
+    yield before[:-1] + (b"," if len(before) > 2 else b"") + f'"{key}":'.encode()
+    yield from listed(records)
+    yield (b"," if len(after) > 2 else b"") + after[1:] + b"\n"
+
+
+def without(path: Path, key: str) -> bytes:
+    """The document that `lined` wrote to a file, its list left empty; the list is not read."""
+    opening = f'"{key}":['.encode()
+    with path.open("rb") as file:
+        first = file.readline()
+        if not first.endswith(opening + b"\n"):
+            if opening + b"]" not in first:
+                raise damaged(path, "it has not one record a line")
+            return first
+        size, back, last = file.seek(0, os.SEEK_END), 65536, b""
+        while b"\n]" not in last and len(last) < size:
+            file.seek(max(0, size - back))
+            last = file.read()
+            back *= 4
+    return first[:-1] + b"]" + last.rpartition(b"\n]")[2]
+
+
+def damaged(path: Path, why: str) -> JournalError:
+    """The error for a file of a run folder that is not as it was written."""
+    return JournalError(f"{path}: damaged: {why}", next_step="restore the run folder from a copy")
 
 
 class _Identified(msgspec.Struct):
@@ -73,7 +104,7 @@ class Lines(Collection[T]):
         try:
             return self._decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            raise self._damaged(str(error)) from None
+            raise damaged(self.path, str(error)) from None
 
     def places(self) -> Iterator[tuple[int, bytes]]:
         """Where each record stands in the file, and its bytes."""
@@ -91,8 +122,5 @@ class Lines(Collection[T]):
                         yield offset, line.rstrip(b",\n")
                     offset += len(line)
         except OSError as error:
-            raise self._damaged(error.strerror or str(error)) from None
-        raise self._damaged("it ends too early" if inside else "it has not one record a line")
-
-    def _damaged(self, why: str) -> JournalError:
-        return JournalError(f"{self.path}: damaged: {why}", next_step="restore the run folder from a copy")
+            raise damaged(self.path, error.strerror or str(error)) from None
+        raise damaged(self.path, "it ends too early" if inside else "it has not one record a line")

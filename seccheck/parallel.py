@@ -9,6 +9,8 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, TypeVar
 
+_WORTH_WHILE = 8
+"""Items for each process: fewer are done sooner than it is forked."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -18,13 +20,19 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def batches(items: Sequence[T], size: int = 16) -> list[Sequence[T]]:
+    """`items` in runs of `size`, so that handing over costs little beside the work."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
 def in_order(work: Callable[[T], R], items: Sequence[T], processes: int) -> Iterator[R]:
     """What `work` gives for each of `items`, in their order, done by so many processes.
 
     The processes are forked, so `work` may hold anything; what it gives is pickled. Each works a little ahead
     and then waits, so memory stays flat. An exception in one of them is raised here.
     """
-    if processes < 2 or len(items) < 2:
+    processes = min(processes, len(items) // _WORTH_WHILE)
+    if processes < 2:
         yield from map(work, items)
         return
     crew: list[tuple[int, IO[bytes]]] = []

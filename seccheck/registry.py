@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -22,7 +21,7 @@ from seccheck.declared import system_facts as system_facts
 from seccheck.declared import target_facts as target_facts
 from seccheck.errors import InputError, Problem
 from seccheck.hosts import check_network
-from seccheck.lines import listed
+from seccheck.lines import lined, without
 from seccheck.model import Model, Text, canonical, digest_of
 from seccheck.system import Address, Authorisation, LimitSettings, Port, System
 from seccheck.system import ClientCertificate as ClientCertificate
@@ -327,27 +326,13 @@ def registry_json(registry: Registry) -> bytes:
 def registry_pieces(registry: Registry) -> Iterator[bytes]:
     """The same in pieces, so that it need not be held."""
     rest = registry.model_dump(mode="json", by_alias=True, exclude={"systems"})
-    before, after = (
-        canonical({key: value for key, value in rest.items() if (key < "systems") is first})
-        for first in (True, False)
-    )
-    yield before[:-1] + b',"systems":'
-    yield from listed(canonical(one.model_dump(mode="json", by_alias=True)) for one in registry.systems)
-    yield b"," + after[1:] + b"\n"
+    systems = (canonical(one.model_dump(mode="json", by_alias=True)) for one in registry.systems)
+    return lined(rest, "systems", systems)
 
 
 def registry_head(path: Path) -> Registry:
     """The registry that `registry_pieces` wrote to a file, without its systems."""
-    with path.open("rb") as file:
-        first = file.readline()
-        if not first.endswith(b'"systems":[\n'):
-            return registry_from_json(first + file.read()).model_copy(update={"systems": ()})
-        size, back, last = file.seek(0, os.SEEK_END), 65536, b""
-        while b"\n]" not in last and len(last) < size:
-            file.seek(max(0, size - back))
-            last = file.read()
-            back *= 4
-    return registry_from_json(first[:-1] + b"]" + last.rpartition(b"\n]")[2])
+    return registry_from_json(without(path, "systems"))
 
 
 def registry_from_json(data: bytes, file: str = "registry.json") -> Registry:

@@ -27,7 +27,7 @@ def write(run: RunFolder, out: Path, options: Options) -> None:
     with out.open("wb") as file:
         head = encode({"schema": "seccheck.results/1", "scan": scan})
         file.write(head[:-1] + b',"systems":[\n')
-        for number, system in enumerate(tables.results()):
+        for number, system in enumerate(tables.findings.systems()):
             file.write((b",\n" if number else b"") + encode(system))
         file.write(b'\n],"tally":' + encode(_tally(tables.overview)) + b"}\n")
 

@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar
 import msgspec
 
 from seccheck.errors import InputError, SeccheckError
+from seccheck.lines import Lines, without
 from seccheck.model import Record, digest_bytes
 
 T = TypeVar("T")
@@ -372,8 +373,24 @@ class RunFolder:
 
     @cached_property
     def registry(self) -> Registry:
-        """The registry as the run used it."""
+        """The registry as the run used it, with all its systems in memory."""
         return self._read("inputs/registry.json", Registry)
+
+    @cached_property
+    def registry_head(self) -> Registry:
+        """The registry as the run used it, without its systems."""
+        return msgspec.json.decode(without(self.path / "inputs/registry.json", "systems"), type=Registry)
+
+    @cached_property
+    def declared(self) -> Lines[SystemEntry]:
+        """The systems as the registry declares them, one at a time."""
+        path = self.path / "inputs/registry.json"
+        return Lines(path, "systems", msgspec.json.Decoder(SystemEntry).decode)
+
+    @cached_property
+    def results(self) -> Lines[SystemResult]:
+        """The systems with their findings, where they stand in `results.json`."""
+        return Lines(self.path / "results.json", "systems", msgspec.json.Decoder(SystemResult).decode)
 
     @cached_property
     def criteria(self) -> Criteria:

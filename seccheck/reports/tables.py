@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from seccheck.reports import Options
-from seccheck.reports.overview import Overview, redacted
-from seccheck.reports.run import Finding, Reader, RunFolder, SystemResult
-from seccheck.reports.words import Words, visible
+from seccheck.reports.findings import Cell as Cell
+from seccheck.reports.findings import Column as Column
+from seccheck.reports.findings import Findings
+from seccheck.reports.overview import Overview
+from seccheck.reports.run import RunFolder
+from seccheck.reports.words import visible
 
-Cell = str | int
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
            "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 
@@ -26,121 +27,15 @@ def inert(text: str) -> str:
     return f"'{shown}"
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its heading and how wide it is, in characters."""
-
-    title: str
-    width: int = 14
-
-
 class Tables:
     """The tables of a run as one reader may see it."""
 
     def __init__(self, run: RunFolder, options: Options) -> None:
         self.overview = Overview(run, options)
+        self.findings = Findings(run, options)
         self.options = options
-        self.words = Words(options.language, narrowed=run.scan.selection.narrowed)
+        self.words = self.findings.words
         self.language = options.language
-        self._verdicts: dict[tuple[object, ...], list[Cell]] = {}
-
-    def results(self) -> Iterator[SystemResult]:
-        """The systems with their findings, one at a time."""
-        reader: Reader = self.overview.run.reader()
-        try:
-            for row in self.overview.rows:
-                system = reader.system(row.offset, row.length)
-                yield redacted(system) if self.options.public else system
-        finally:
-            reader.close()
-
-    # ------------------------------------------------------------------------------------------ findings
-
-    def finding_columns(self) -> list[Column]:
-        """The columns of a table of findings."""
-        say = self.words.gettext
-        columns = [
-            Column(say("System id"), 24),
-            Column(say("System"), 44),
-            Column(say("Unit"), 32),
-            Column(say("Level"), 8),
-            Column(say("Status"), 20),
-            Column(say("Criterion"), 11),
-            Column(say("Statement"), 60),
-            Column(say("Verdict"), 16),
-            Column(say("Severity"), 13),
-            Column(say("Counted"), 10),
-            Column(say("Reason"), 40),
-        ]
-        if self.options.public:
-            return columns
-        return [
-            *columns,
-            Column(say("Target"), 36),
-            Column(say("Expected"), 40),
-            Column(say("Observed"), 40),
-            Column(say("Found"), 16),
-            Column(say("Waived until"), 14),
-            Column(say("Decided by"), 14),
-        ]
-
-    def finding_rows(self, *, passes: bool = True) -> Iterator[list[Cell]]:
-        """A row for each finding, or for each that is neither passed nor without application."""
-        for system in self.results():
-            shared = self._system_cells(system)
-            targets = self._targets(system.id)
-            for one in system.findings:
-                if passes or one.verdict not in {"pass", "not-applicable"}:
-                    yield [
-                        *shared,
-                        *self._verdict_cells(one, system.level),
-                        *self._detail_cells(one, targets),
-                    ]
-
-    def _system_cells(self, system: SystemResult) -> list[Cell]:
-        return [
-            system.id,
-            self.overview.system_name(system.id, self.language),
-            self.overview.unit_name(system.unit, self.language),
-            system.level,
-            self.words.statuses.get(system.status, system.status),
-        ]
-
-    def _targets(self, system: str) -> dict[str | None, str]:
-        entry = self.overview.systems.get(system)
-        return {target.id: target.place for target in entry.targets} if entry else {}
-
-    def _verdict_cells(self, one: Finding, level: int) -> list[Cell]:
-        """What depends on the criterion and the verdict alone, made once for each."""
-        key = one.criterion, level, one.verdict, one.severity, one.counted, one.reason
-        if key not in self._verdicts:
-            words, entry = self.words, self.overview.criteria.get(one.criterion)
-            self._verdicts[key] = [
-                one.criterion,
-                entry.said(self.language, level) if entry else "",
-                words.verdicts.get(one.verdict, one.verdict),
-                words.severities.get(one.severity, one.severity),
-                words.gettext("yes") if one.counted else words.gettext("no"),
-                words.reasons.get(one.reason, one.reason) if one.reason else "",
-            ]
-        return self._verdicts[key]
-
-    def _detail_cells(self, one: Finding, targets: dict[str | None, str]) -> list[Cell]:
-        if self.options.public:
-            return []
-        words, rows = self.words, one.evidence
-        expected = [f"{row.fact} {words.expected(row.expected)}" for row in rows]
-        observed = [words.value(row.observed) for row in rows]
-        return [
-            targets.get(one.target, one.target or ""),
-            _joined(expected),
-            _joined(observed),
-            words.verdicts.get(one.observed_verdict, one.observed_verdict),
-            (one.waiver.until or "") if one.waiver else "",
-            words.deciders.get(one.decided_by, one.decided_by),
-        ]
-
-    # ------------------------------------------------------------------------------------------ the rest
 
     def system_columns(self) -> list[Column]:
         """The columns of the table of systems."""
@@ -251,7 +146,3 @@ class Tables:
                         step.after,
                         entry.remedy.get(self.language, "") if entry else "",
                     ]
-
-
-def _joined(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else "; ".join(dict.fromkeys(parts))

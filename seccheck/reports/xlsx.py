@@ -29,7 +29,7 @@ def write(run: RunFolder, out: Path, options: Options) -> None:
         place += row.unfit
     sheets = [
         Sheet(names[0], tables.system_columns(), tables.system_rows(), {0: to_findings}),
-        Sheet(names[1], tables.finding_columns(), tables.finding_rows(passes=False), {0: to_system}),
+        Sheet(names[1], tables.findings.columns(), tables.findings.rows(passes=False), {0: to_system}),
         Sheet(names[2], tables.unit_columns(), tables.unit_rows()),
         Sheet(names[3], tables.work_columns(), tables.work_rows(), {5: to_system}),
     ]

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from seccheck.lines import lined
 from seccheck.model import digest, digest_bytes
 
 HERE = Path(__file__).parent
@@ -279,7 +280,9 @@ def write_run(folder: Path, sample: Sample | None = None) -> Path:
     if sample.hostile:
         criteria[2]["remedy"]["nginx"] = HOSTILE
     write = msgspec.json.encode
-    (folder / "inputs/registry.json").write_bytes(write(registry))
+    rest = {key: value for key, value in registry.items() if key != "systems"}
+    pieces = lined(rest, "systems", map(write, registry["systems"]))
+    (folder / "inputs/registry.json").write_bytes(b"".join(pieces))
     (folder / "inputs/criteria.json").write_bytes(
         write(
             {
