@@ -113,7 +113,7 @@ def flawed(papers: Papers, *, heartbeat: bool = False, ccs: bool = False, oracle
                 claimed = int.from_bytes(body[1:3], "big")
                 leak = (body[3:] + bytes(claimed))[:claimed]
                 sock.sendall(record(24, TLS12, b"\x02" + body[1:3] + leak + bytes(16)))
-            elif kind == 22 and body[:1] == b"\x10":
+            elif kind == 22 and not padded:
                 padded = session.open(body)
             elif kind == 20 and (ccs or padded):
                 continue  # takes the change of cipher, key or no key
