@@ -7,6 +7,7 @@ to come back later, and `Strange` when the bytes are no answer of the protocol.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator
 
 from seccheck.probes.tls.answer import Outcome, Reply
@@ -169,25 +170,24 @@ GREET_FIRST = frozenset({"smtps", "imaps", "pop3s", "ftps"})
 
 
 class _Lines:
-    """Lines out of the bytes that come."""
+    """Lines out of the bytes that come; `StartTls` bounds how many these are."""
 
     def __init__(self) -> None:
-        self._data = b""
+        self._whole: deque[bytes] = deque()
+        self._begun = b""
 
     def line(self, send: bytes) -> Generator[bytes, bytes, bytes]:
-        while b"\n" not in self._data:
-            if len(self._data) > _MAX:
-                raise Strange("endless line")
-            self._data += yield send
+        while not self._whole:
+            *whole, self._begun = (self._begun + (yield send)).split(b"\n")
+            self._whole.extend(whole)
             send = b""
-        line, _, self._data = self._data.partition(b"\n")
-        return line.rstrip(b"\r")
+        return self._whole.popleft().rstrip(b"\r")
 
     def status(self, send: bytes) -> Generator[bytes, bytes, list[bytes]]:
         """A reply of SMTP or FTP, which may have several lines (RFC 5321 4.2.1)."""
         lines = [(yield from self.line(send))]
         while lines[-1][3:4] == b"-" or not lines[-1][:3].isdigit():
-            if sum(map(len, lines)) > _MAX or not lines[0][:3].isdigit():
+            if not lines[0][:3].isdigit():
                 raise Strange(_text(lines[0]))
             lines.append((yield from self.line(b"")))
         return lines
