@@ -14,6 +14,8 @@ _MARKED = {"a", "b", "m"}
 """Single letters mean a pre-release only behind a mark (`9.0.0-M1`, `9.0.0.M1`); `1.3.5b` follows `1.3.5`."""
 
 Part = tuple[int, int, str]
+_LONGEST = 256
+"""Characters of a package version that are compared; the longest of Debian has 50."""
 _END: Part = (2, 0, "")
 """What a missing part counts as: the number nought, after a pre-release and before a later letter."""
 
@@ -80,7 +82,7 @@ def _as_dpkg(version: str) -> str:
     epoch, colon, rest = version.partition(":")
     if not (colon and epoch.isascii() and epoch.isdigit()):
         epoch, rest = "0", version
-    return f"{epoch[:9]}:{re.sub(r'[^A-Za-z0-9.+~-]', '.', rest) or '0'}"
+    return f"{epoch[:9]}:{re.sub(r'[^A-Za-z0-9.+~-]', '.', rest[:_LONGEST]) or '0'}"
 
 
 def upstream(package_version: str) -> str:

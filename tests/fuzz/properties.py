@@ -106,12 +106,15 @@ class Recorded(Context):
         theirs.send(self._answers[self.count % len(self._answers)])
         theirs.shutdown(socket.SHUT_WR)
         self.count += 1
-        return Connection(ours, time.monotonic() + seconds, max_bytes, theirs.close)
+        # A side that does not read stops whoever writes on: not for long here.
+        return Connection(ours, time.monotonic() + min(seconds, 1.0), max_bytes, theirs.close)
 
 
-def heard(data: bytes) -> Connection:
+@contextmanager
+def heard(data: bytes) -> Iterator[Connection]:
     """A connection whose other side has said `data`."""
-    return Recorded(data).dial(HERE, 1)
+    with Recorded(data).dial(HERE, 1) as connection:
+        yield connection
 
 
 def endpoint(service: str, host: str = "www.example.vn", port: int = 8080) -> Endpoint:

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -256,12 +256,12 @@ def read_security_txt(path: str, answer: Answer, now: datetime) -> SecurityTxt:
 
 
 def _internet_date(text: str) -> datetime | None:
-    """An RFC 3339 date and time, or None."""
+    """An RFC 3339 date and time in UTC, or None."""
     if not re.fullmatch(r"(?i)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", text):
         return None
     try:
-        return datetime.fromisoformat(text.upper())
-    except ValueError:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):  # an offset may lead out of the calendar
         return None
 
 
