@@ -60,7 +60,7 @@ def said(talk: Talk, data: bytes, sizes: list[int]) -> int:
 def well_formed(reply: Reply) -> None:
     """What a reply may hold, whatever was said."""
     assert reply.outcome is not None
-    assert len(reply.detail) <= 400
+    assert len(reply.detail) <= 4000
     assert reply.version is None or reply.version in h.NAMES
     assert reply.alert is None or 0 <= reply.alert <= 255
     assert sum(map(len, reply.certificates)) <= MAX_ANSWER

@@ -159,11 +159,13 @@ USUAL: tuple[int, ...] = (
 
 
 def ranges(text: str) -> tuple[int, ...]:
-    """The numbers of a text such as `1-3,7`, sorted."""
+    """The port numbers of a text such as `1-3,7`, sorted; raises ValueError for what is none."""
     numbers: set[int] = set()
     for part in text.replace("\n", ",").split(","):
         if part := part.strip():
             first, _, last = part.partition("-")
+            if int(last or first) > 65535:
+                raise ValueError(f"{part} are no ports")
             numbers.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(numbers))
 
