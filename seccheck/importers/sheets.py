@@ -140,8 +140,8 @@ def _text(value: Any) -> str:
 def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
     from openpyxl import load_workbook
 
-    _check_parts(path, data)
     try:
+        _check_parts(path, data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that it drops
             book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
@@ -151,7 +151,7 @@ def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
                 book.close()
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 (openpyxl raises nearly anything on a damaged file)
+    except Exception as error:  # noqa: BLE001 (zipfile and openpyxl raise nearly anything on a damaged file)
         raise InputError.at(
             path,
             f"expected an Excel file, found a damaged one ({type(error).__name__})",
@@ -161,30 +161,23 @@ def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
 
 def _check_parts(path: Path, data: bytes) -> None:
     """Refuse what would grow when unpacked, and documents types, which Excel never writes."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as package:
-            parts = package.infolist()
-            if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        parts = package.infolist()
+        if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
+            raise InputError.at(path, "expected a smaller workbook", hint="keep only the table of systems")
+        for part in parts:
+            if part.file_size > 1_000_000 and part.file_size > MAX_RATIO * part.compress_size:
                 raise InputError.at(
-                    path, "expected a smaller workbook", hint="keep only the table of systems"
+                    path,
+                    f"expected a workbook, found {part.filename!r} that grows {MAX_RATIO}-fold or more",
+                    hint="open it, and save it as .xlsx again",
                 )
-            for part in parts:
-                if part.file_size > 1_000_000 and part.file_size > MAX_RATIO * part.compress_size:
-                    raise InputError.at(
-                        path,
-                        f"expected a workbook, found {part.filename!r} that grows {MAX_RATIO}-fold or more",
-                        hint="open it, and save it as .xlsx again",
-                    )
-                if part.filename.endswith((".xml", ".rels")) and b"<!DOCTYPE" in package.read(part):
-                    raise InputError.at(
-                        path,
-                        f"expected a workbook, found a document type in {part.filename!r}",
-                        hint="open it, and save it as .xlsx again",
-                    )
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise InputError.at(
-            path, f"expected an Excel file: {error}", hint="open it, and save it as .xlsx again"
-        ) from None
+            if part.filename.endswith((".xml", ".rels")) and b"<!DOCTYPE" in package.read(part):
+                raise InputError.at(
+                    path,
+                    f"expected a workbook, found a document type in {part.filename!r}",
+                    hint="open it, and save it as .xlsx again",
+                )
 
 
 def _sheets(path: Path, book: Any) -> Iterator[Sheet]:

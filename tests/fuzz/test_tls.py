@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seccheck.probes.tls import hello as h
 from seccheck.probes.tls import suites
 from seccheck.probes.tls.answer import MAX_ANSWER, Reader, Reply
-from seccheck.probes.tls.flaws import CcsInjection, Heartbleed, Robot
+from seccheck.probes.tls.flaws import CcsInjection, Heartbleed, Robot, _rsa_key
 from seccheck.probes.tls.handshake import Handshake, Renegotiation
 from seccheck.probes.tls.questions import Questions
 from seccheck.probes.tls.starttls import PROLOGUES, StartTls
 from seccheck.probes.tls.talk import HelloTalk, Talk
-from tests.fuzz.properties import bounded, hostile
+from tests.fuzz.properties import NOW, bounded, hostile
 from tests.probes.tls.pki import issue
 from tests.probes.tls.servers import flight, message, record, retry
 
@@ -101,7 +105,7 @@ def test_what_comes_after_a_flight(version: str, flaw: str, data: bytes, sizes: 
     talk: Talk = {
         "heartbleed": lambda: Heartbleed(number, "portal.example.vn"),
         "ccs": lambda: CcsInjection(number, "portal.example.vn"),
-        "robot": lambda: Robot(number, "portal.example.vn", "wrong-first-two"),
+        "robot": lambda: Robot(number, "portal.example.vn", "well padded"),
     }[flaw]()
     with bounded():
         said(talk, ANSWERS[2] + data, sizes)
@@ -172,6 +176,26 @@ def test_answers_to_a_handshake_of_old(version: int, legacy: bool, data: bytes, 
     with bounded():
         said(talk, data, sizes)
     well_formed(talk.reply)
+
+
+def absurd(bits: int, exponent: int) -> bytes:
+    """A certificate whose RSA key has so many bits, and exponent."""
+    public = rsa.RSAPublicNumbers(exponent, (1 << bits) - 159).public_key()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(ROOT.cert.subject).public_key(public)
+    builder = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW)
+    return builder.sign(ROOT.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    "der", [absurd(65_536, (1 << 65_000) + 1), absurd(4096, (1 << 4000) + 1), absurd(300, 3)]
+)
+def test_keys_beyond_reason_are_not_computed_with(der: bytes) -> None:
+    talk = Robot(h.TLS12, "portal.example.vn", "well padded")
+    with bounded():
+        said(talk, flight(None, 0x0303, 0x009C, (der,)), [])  # type: ignore[arg-type]
+    well_formed(talk.reply)
+    assert _rsa_key((der,)) is None
 
 
 @given(st.integers(0, 0xFFFFFF))

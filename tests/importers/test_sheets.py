@@ -108,7 +108,7 @@ def test_invisible_characters_are_left_out(tmp_path: Path) -> None:
         (
             b"PK\x03\x04junk",
             (
-                "a.csv: expected an Excel file: File is not a zip file\n"
+                "a.csv: expected an Excel file, found a damaged one (BadZipFile)\n"
                 "  next: open it, and save it as .xlsx again"
             ),
         ),

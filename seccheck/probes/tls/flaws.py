@@ -11,9 +11,11 @@ import os
 from seccheck.probes.tls import hello as h
 from seccheck.probes.tls import suites
 from seccheck.probes.tls.answer import Outcome, Reader
+from seccheck.probes.tls.certificates import parse
 from seccheck.probes.tls.hello import Hello
 
 _SECONDS = 3.0
+_LARGEST_MODULUS, _LARGEST_EXPONENT = 16384, 64
 _CURVES = (*(group for group in h.STRONG_CURVES if group <= 0x1E),)
 
 
@@ -219,14 +221,12 @@ class Robot(_Beyond):
 
 
 def _rsa_key(certificates: tuple[bytes, ...]) -> tuple[int, int] | None:
-    from cryptography import x509
+    """The modulus and exponent of the leaf, in the bounds of OpenSSL: larger ones take minutes to compute."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    try:
-        key = x509.load_der_x509_certificate(certificates[0]).public_key()
-    except (ValueError, IndexError, TypeError):
+    leaf = parse(certificates[0]) if certificates else None
+    if leaf is None or not isinstance(leaf.key, RSAPublicKey):
         return None
-    if not isinstance(key, RSAPublicKey):
-        return None
-    numbers = key.public_numbers()
-    return numbers.n, numbers.e
+    numbers = leaf.key.public_numbers()
+    usual = 512 <= numbers.n.bit_length() <= _LARGEST_MODULUS and numbers.e.bit_length() <= _LARGEST_EXPONENT
+    return (numbers.n, numbers.e) if usual else None
