@@ -187,6 +187,14 @@ def test_pages(body: bytes, more: str) -> None:
             signature.found_in(page)
 
 
+def test_links_in_vietnamese_are_followed_as_a_browser_does() -> None:
+    page = "<a href='/tra-cứu?tên=Hà'>x</a><a href='/a?b=\x7f\x01'>y</a>".encode()
+    assert links(ORIGIN, answer(page)) == ["/tra-c%E1%BB%A9u?t%C3%AAn=H%C3%A0", "/a?b=%7F%01"]
+    said = HEAD + b"Content-Length: %d\r\n\r\n" % len(page) + page
+    facts = looked(lambda: collect(endpoint("http"), HttpParams(ask=("sample",)), Recorded(said)))
+    assert len(facts.sampled) == 9  # both links, and the places where interfaces answer in bulk
+
+
 def _office() -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:

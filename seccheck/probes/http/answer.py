@@ -17,6 +17,8 @@ from seccheck.probes.http.facts import Header, Hop, Page
 from seccheck.scope import Context
 
 MAX_REDIRECTS = 5
+TARGET = "/?:@!$&'()*+,;=%-._~[]"
+"""What stands for itself in the target of a request."""
 _REDIRECTS = {301, 302, 303, 307, 308}
 CONTENT_BYTES = 64 * 1024
 _KEPT_FIELDS = 64
@@ -101,7 +103,7 @@ def location(answer: Answer) -> Place | None:
     scheme = parts.scheme.lower()
     raw = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     encoded = raw.encode("latin-1", "ignore")  # the bytes that were sent
-    target = quote(encoded, safe="/?:@!$&'()*+,;=%-._~[]")
+    target = quote(encoded, safe=TARGET)
     return Place(url, scheme, host, port or {"http": 80, "https": 443}.get(scheme, 0), target)
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from seccheck.model import Reason, safe_text, timestamp
 from seccheck.probes import ProbeFailed, Undecided
-from seccheck.probes.http.answer import location, same_host, unhurried
+from seccheck.probes.http.answer import TARGET, location, same_host, unhurried
 from seccheck.probes.http.client import Answer, Client, Origin
 from seccheck.probes.http.facts import Cors, Exposure, SecurityTxt
 from seccheck.probes.http.signatures import FACTS, Signature, table
@@ -161,7 +161,10 @@ def _questions(origin: Origin, front: Answer) -> Iterator[tuple[str, list[Signat
 
 
 def links(origin: Origin, page: Answer) -> list[str]:
-    """The paths (with queries) on the same origin that a page links to, in order, each once."""
+    """The paths (with queries) on the same origin that a page links to, in order, each once.
+
+    As a browser asks for them: what is not ASCII goes out as UTF-8, percent-encoded (RFC 3986, 2.1).
+    """
     found: dict[str, None] = {}
     here = urlsplit(page.url)
     text = page.content()[:PAGE_BYTES].decode("utf-8", "replace")
@@ -175,8 +178,10 @@ def links(origin: Origin, page: Answer) -> list[str]:
             )
         except ValueError:
             continue
-        if same and re.fullmatch(r"/[\x21-\x7e]*", parts.path or "/"):
-            found.setdefault((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        if same:
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            if target.startswith("/"):
+                found.setdefault(quote(target, safe=TARGET))
     return list(found)
 
 
