@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from seccheck.errors import InputError
+from seccheck.errors import UNREADABLE, InputError
 from seccheck.faults import Fault, FaultError, fault
 from seccheck.keys import PublicKey
 from seccheck.model import Record, canonical, moment, timestamp
@@ -212,7 +212,7 @@ def _read(run: Path, name: str, kind: type[T]) -> T:
         return msgspec.json.decode((run / name).read_bytes(), type=kind)
     except OSError as error:
         raise FaultError([fault("incomplete", run, why=f"{name}: {error.strerror}")]) from None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise FaultError([fault("incomplete", run, why=f"{name}: {error}")]) from None
 
 
@@ -332,7 +332,7 @@ def _signed(path: Path, raw: bytes, keys: Mapping[str, PublicKey]) -> tuple[Stat
         fields = msgspec.json.decode(raw, type=_EnvelopeFile)
         envelope = Envelope.from_dict(msgspec.to_builtins(fields))
         again = canonical(envelope.to_dict())
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise FaultError([fault("not-a-bundle", path, why=f"{ENVELOPE}: {error}")]) from None
     if again != raw or len(envelope.signatures) != 1 or envelope.payload_type != PAYLOAD_TYPE:
         raise FaultError([fault("signature", path)])
@@ -346,7 +346,7 @@ def _signed(path: Path, raw: bytes, keys: Mapping[str, PublicKey]) -> tuple[Stat
         raise FaultError([fault("signature", path)]) from None
     try:
         return msgspec.json.decode(envelope.payload, type=Statement), key
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise FaultError([fault("statement", path, why=str(error))]) from None
 
 
@@ -364,9 +364,8 @@ class _EnvelopeFile(Record, forbid_unknown_fields=True):
 def _key_faults(path: Path, says: Predicate, key: PublicKey, now: datetime) -> Iterator[Fault]:
     """What is wrong with who signed, and when."""
     try:
-        signed = moment(says.signed)
-        moment(says.observed[0]), moment(says.observed[1])
-    except ValueError as error:
+        signed, *_ = [_written_moment(text) for text in (says.signed, *says.observed)]
+    except (ValueError, OverflowError) as error:
         yield fault("statement", path, why=error)
         return
     for day in sorted({signed.date(), now.date()}):
@@ -381,6 +380,14 @@ def _key_faults(path: Path, says: Predicate, key: PublicKey, now: datetime) -> I
     for unit in says.units:
         if unit not in key.units:
             yield fault("unit", path, unit=unit, allowed=", ".join(key.units))
+
+
+def _written_moment(text: str) -> datetime:
+    """The time that `timestamp` wrote, and nobody else."""
+    found = moment(text)
+    if found.tzinfo is None or timestamp(found) != text:
+        raise ValueError(f"{text[:40]!r} is no time as seccheck writes it")
+    return found
 
 
 def _criteria_faults(path: Path, found: Criteria, wanted: str) -> Iterator[Fault]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON raises that is not as it should be: of another form, no UTF-8, nested without end."""
+
 
 class SeccheckError(Exception):
     """An error the operator can act on; ends the run with exit status 2.

@@ -80,7 +80,9 @@ class Index:
 
     def __iter__(self) -> Iterator[Span]:
         """Where every line stands, in the order they were written."""
-        yield from self._own.execute("SELECT at, size FROM line ORDER BY at")
+        # `yield from` would close the cursor when it is left early, of a database that may be closed by then.
+        for span in self._own.execute("SELECT at, size FROM line ORDER BY at"):  # noqa: UP028
+            yield span
 
     def __len__(self) -> int:
         return self._count

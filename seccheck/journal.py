@@ -19,7 +19,7 @@ from typing import IO, Any, Literal, Self
 
 import msgspec
 
-from seccheck.errors import JournalError
+from seccheck.errors import UNREADABLE, JournalError
 from seccheck.index import Entry, Index, Span, entry
 from seccheck.judgement import Failure
 from seccheck.model import Record, digest_bytes
@@ -145,7 +145,7 @@ class Journal:
                     else:
                         seen = decoder.decode(raw).observation
                         yield entry(seen.job, seen.probe, seen.endpoint, (position, len(raw)))
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                except UNREADABLE:
                     raise self._damaged(number) from None
                 position += len(raw)
                 self._end = position
@@ -225,7 +225,7 @@ class Journal:
         raw = os.pread(self._fd, span[1], span[0])
         try:
             line = _decode(raw)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise JournalError(f"{self.path}: the record at byte {span[0]} is damaged") from None
         if digest_bytes(raw[_OBSERVATION:-2]) != line.digest:
             raise JournalError(

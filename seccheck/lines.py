@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from seccheck.errors import JournalError
+from seccheck.errors import UNREADABLE, JournalError
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ class Lines(Collection[T]):
         """The record of a line that `places` gave."""
         try:
             return self._decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             raise damaged(self.path, str(error)) from None
 
     def places(self) -> Iterator[tuple[int, bytes]]:

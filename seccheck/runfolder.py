@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from seccheck.criteria import CriteriaSet, criteria_from_data
-from seccheck.errors import InputError, JournalError
+from seccheck.errors import UNREADABLE, InputError, JournalError
 from seccheck.journal import Journal, sync_folder
 from seccheck.lines import Lines
 from seccheck.model import Record
@@ -230,7 +230,7 @@ class RunFolder:
             raise JournalError(
                 f"{path}: cannot be read: {error.strerror}", next_step="use the folder as it was written"
             ) from None
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise JournalError(
                 f"{path}: damaged: {error}", next_step="restore the run folder from a copy"
             ) from None

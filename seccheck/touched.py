@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from seccheck.errors import UNREADABLE
+from seccheck.lines import damaged
 from seccheck.model import Record, timestamp
 from seccheck.permission import Scope, permission_for
 from seccheck.plan import connections_by_address
@@ -87,7 +89,10 @@ def session(folder: RunFolder) -> Iterator[None]:
 def sessions(folder: RunFolder) -> tuple[Session, ...]:
     """When the run was at work, from where."""
     path = folder.path / SESSIONS
-    return msgspec.json.decode(path.read_bytes(), type=tuple[Session, ...]) if path.exists() else ()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[Session, ...]) if path.exists() else ()
+    except UNREADABLE as error:
+        raise damaged(path, str(error)) from None
 
 
 def _sources(addresses: Iterable[str]) -> tuple[str, ...]:

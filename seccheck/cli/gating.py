@@ -18,6 +18,7 @@ import typer
 
 from seccheck.cli import comparing, gate_words
 from seccheck.cli.progress import say, shown
+from seccheck.errors import UNREADABLE
 
 if TYPE_CHECKING:
     from seccheck.criteria import CriteriaSet
@@ -215,7 +216,7 @@ def _opened(path: Path) -> RunFolder:
     try:
         files = msgspec.json.decode(manifest.read_bytes())["files"]
         listed = {f"sha256:{one['sha256']}" for one in files if one["name"] == "results.json"}
-    except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (*UNREADABLE, KeyError, TypeError) as error:
         raise InputError.at(manifest, f"damaged: {error}", hint="restore the run from a copy") from None
     if listed != {digest}:
         raise InputError.at(

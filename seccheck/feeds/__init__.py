@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from seccheck.errors import SeccheckError
+from seccheck.errors import UNREADABLE, SeccheckError
 from seccheck.feeds import publishers
 from seccheck.feeds.fetch import Fetched, FetchFailed, NotThere, get
 from seccheck.feeds.publishers import PUBLISHERS, Content, Malformed
@@ -326,7 +326,7 @@ def _import(data: bytes, folder: Path, as_of: date | None, now: Clock) -> Iterat
 def _head(data: bytes) -> dict[str, msgspec.Raw]:
     try:
         return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Malformed(f"not a JSON object: {error}") from None
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import msgspec
 
+from seccheck.errors import UNREADABLE
 from seccheck.model import Record, as_dict
 from seccheck.reference.snapshot import (
     Affected,
@@ -87,17 +89,15 @@ class Content:
 def _decode(data: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Malformed(str(error)) from None
 
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
 def _day(text: str) -> str:
-    if not _DAY.match(text):
-        raise Malformed(f"{text[:40]!r} is no date")
-    return text[:10]
+    try:
+        return date.fromisoformat(text[:10]).isoformat()
+    except ValueError:
+        raise Malformed(f"{text[:40]!r} is no date") from None
 
 
 # ---------------------------------------------------------------------------- endoflife.date, API v1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from seccheck.errors import UNREADABLE
 from seccheck.model import Record
 from seccheck.reference.snapshot import FORMAT, Manifest, ManifestFeed, read_document, read_folder
 
@@ -59,7 +60,7 @@ def read_seen(folder: Path) -> dict[str, Seen]:
     """What publishers said, by address; nothing when the note of it is missing or damaged."""
     try:
         return msgspec.json.decode((folder / "seen.json").read_bytes(), type=dict[str, Seen])
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, *UNREADABLE):
         return {}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from seccheck.errors import SeccheckError
+from seccheck.errors import UNREADABLE, SeccheckError
 from seccheck.model import Record, canonical, digest_bytes
 from seccheck.reference.versions import compare, parts, upstream, within
 
@@ -282,7 +282,7 @@ def read_document(data: bytes, where: str) -> Document:
         document = msgspec.json.decode(data, type=Document)
         date.fromisoformat(document.date)
         msgspec.json.decode(document.content, type=CONTENTS[document.feed])
-    except (msgspec.MsgspecError, ValueError, KeyError) as error:
+    except (*UNREADABLE, ValueError, KeyError) as error:
         raise SeccheckError(
             f"{where} is not a feed of reference data: {error}",
             next_step="fetch it again with `seccheck feeds update`, or remove it to use what ships",
@@ -567,7 +567,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
         files = {feed.id: (folder / feed.file).read_bytes() for feed in manifest.feeds}
-    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+    except (*UNREADABLE, OSError) as error:
         raise SeccheckError(f"{path}: {error}", next_step=advice) from error
     if manifest.seccheck != FORMAT:
         raise SeccheckError(f"{path} has the format {manifest.seccheck!r}, not {FORMAT!r}", next_step=advice)
@@ -610,7 +610,7 @@ def load_reference_bytes(data: bytes) -> Reference:
     try:
         text = zlib.decompressobj(wbits=31).decompress(data, _MAX_UNPACKED)
         files = msgspec.json.decode(text, type=dict[str, str])
-    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (zlib.error, *UNREADABLE) as error:
         raise SeccheckError(
             f"the run's reference data is damaged: {error}",
             next_step="take the run folder from its source again",

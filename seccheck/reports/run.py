@@ -14,8 +14,8 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from seccheck.errors import InputError, SeccheckError
-from seccheck.lines import Lines, without
+from seccheck.errors import UNREADABLE, InputError, SeccheckError
+from seccheck.lines import Lines, damaged, without
 from seccheck.model import Record, digest_bytes
 
 T = TypeVar("T")
@@ -379,7 +379,8 @@ class RunFolder:
     @cached_property
     def registry_head(self) -> Registry:
         """The registry as the run used it, without its systems."""
-        return msgspec.json.decode(without(self.path / "inputs/registry.json", "systems"), type=Registry)
+        path = self.path / "inputs/registry.json"
+        return self._decoded(msgspec.json.Decoder(Registry), without(path, "systems"), path)
 
     @cached_property
     def declared(self) -> Lines[SystemEntry]:
@@ -453,12 +454,14 @@ class RunFolder:
         for _, line in self.lines():
             yield self._decoded(decoder, line)
 
-    def _decoded(self, decoder: msgspec.json.Decoder[T], line: bytes) -> T:
+    def _decoded(self, decoder: msgspec.json.Decoder[T], line: bytes, path: Path | None = None) -> T:
         try:
             return decoder.decode(line.rstrip(b",\r\n"))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise InputError.at(
-                self.path / "results.json", f"damaged: {error}", hint="write it again with `seccheck rejudge`"
+                path or self.path / "results.json",
+                f"damaged: {error}",
+                hint="write it again with `seccheck rejudge`",
             ) from None
 
     def reader(self) -> Reader:
@@ -476,10 +479,13 @@ class RunFolder:
         offset = 0
         with path.open("rb") as file:
             for line in file:
-                if line.startswith(b'{"digest":"sha256:'):
-                    index[bytes.fromhex(line[18:50].decode())] = offset
-                elif b'"observation"' in line:
-                    index[key_of(decoder.decode(line).digest)] = offset
+                try:
+                    if line.startswith(b'{"digest":"sha256:'):
+                        index[bytes.fromhex(line[18:50].decode())] = offset
+                    elif b'"observation"' in line:
+                        index[key_of(decoder.decode(line).digest)] = offset
+                except (*UNREADABLE, ValueError) as error:
+                    raise damaged(path, str(error)) from None
                 offset += len(line)
         return index
 
@@ -489,7 +495,7 @@ class RunFolder:
             return msgspec.json.decode(path.read_bytes(), type=kind)
         except FileNotFoundError:
             raise SeccheckError(f"{path} is missing", next_step="name the folder of a finished run") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise InputError.at(path, str(error), hint="the file is damaged or of another version") from error
 
 
