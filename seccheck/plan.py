@@ -38,6 +38,8 @@ class Job(Record):
     zone: str = "internet"
     connections: int = 1
     """How many connections it is expected to make."""
+    besides: int = 0
+    """How many it may make besides, by `nmap -sV`, where a service stays unknown."""
     seconds: int = 30
     """Its wall-clock deadline."""
 
@@ -158,15 +160,22 @@ def _job(probe: Probe[Any, Any], endpoint: Endpoint, params: Params, zone: str) 
         params=written,
         zone=endpoint.zone or zone,
         connections=probe.connections(endpoint, params),
+        besides=probe.besides(endpoint, params),
         seconds=int(probe.seconds(endpoint, params)),
     )
 
 
+BESIDES = "nmap -sV"
+"""What may come besides, in `connections_by_address`."""
+
+
 def connections_by_address(jobs: Iterable[Job]) -> dict[str, dict[str, int]]:
-    """How many connections each address may expect, by probe."""
+    """How many connections each address may expect, by probe, and apart what `BESIDES` may add."""
     counts: dict[str, dict[str, int]] = {}
     for job in jobs:
         if job.endpoint.address:
             own = counts.setdefault(job.endpoint.address, {})
             own[job.probe] = own.get(job.probe, 0) + job.connections
+            if job.besides:
+                own[BESIDES] = own.get(BESIDES, 0) + job.besides
     return counts

@@ -269,6 +269,24 @@ class Context:
             self.connections += granted
             return granted, pace.next_port - now if not granted else 0.0
 
+    def reserve(self, address: str, wanted: int) -> bool:
+        """Set aside `wanted` connections to `address`, for a program that opens them one after the other.
+
+        Waits for its turn, counts them all, and nobody else connects until the pace allows that many more.
+        False, without any, where so many within one second are not allowed. Raises `ProbeFailed` as `dial`.
+        """
+        permission = self.permit(address)
+        rate = permission.limits.connections_per_second
+        if rate is not None and rate < wanted:
+            return False
+        while wait := self.admit(address):
+            time.sleep(wait)
+        with self._lock:
+            self.connections += wanted - 1
+            if rate is not None:
+                self._paces[address].last += (wanted - 1) / rate
+        return True
+
     def dial(
         self, address: str, port: int, *, seconds: float = 10.0, max_bytes: int = 1_000_000
     ) -> Connection:

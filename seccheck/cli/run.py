@@ -298,7 +298,7 @@ def plan(
     from datetime import UTC, datetime
 
     from seccheck.assessment import names_of, planner_for
-    from seccheck.plan import connections_by_address, make_plan
+    from seccheck.plan import BESIDES, connections_by_address, make_plan
     from seccheck.registry import scope_of
     from seccheck.resolution import Resolution
     from seccheck.resolve import resolve
@@ -314,16 +314,21 @@ def plan(
     made = make_plan(planner_for(narrowed, wanted, zone, datetime.now(UTC), known), narrowed.systems)
     counts = connections_by_address(made.jobs)
     scope = scope_of(loaded, zone=zone)
+    above = 0
     for address, own in sorted(counts.items()):
+        above += (more := own.pop(BESIDES, 0))
         by_probe = ", ".join(f"{probe} {count}" for probe, count in sorted(own.items()))
         how = "" if address.startswith("(") else terms(scope, address)
+        if more:
+            by_probe += f"; up to {more} more by {BESIDES}, for services that stay unknown"
         typer.echo(f"{address}\t{sum(own.values())} connections\t{by_probe}\t{how}")
     for name, resolution in sorted(known.items()):
         if resolution.failed:
             typer.echo(f"{name}\t{resolution.failed}\t{resolution.detail}")
     total = sum(sum(own.values()) for own in counts.values())
     looks = f"{len(narrowed.systems)} systems, {len(made.jobs)} looks"
-    typer.echo(f"{looks}, {len(counts)} addresses, about {total} connections")
+    besides = f", and up to {above} more by {BESIDES}" if above else ""
+    typer.echo(f"{looks}, {len(counts)} addresses, about {total} connections{besides}")
     if names and not resolve_names:
         say(f"{len(names)} names were not resolved; --resolve asks the name servers")
 

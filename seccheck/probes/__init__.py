@@ -110,6 +110,8 @@ class Probe(Generic[P, F]):
     are answered. For probes that keep many endpoints in flight themselves; run in a killable worker."""
     connections: Callable[[Endpoint, P], int] = lambda _endpoint, _params: 1
     """How many connections one look is expected to make, for `seccheck plan`."""
+    besides: Callable[[Endpoint, P], int] = lambda _endpoint, _params: 0
+    """How many it may make besides, where the service can't be told otherwise."""
     seconds: Callable[[Endpoint, P], float] = lambda _endpoint, _params: 30.0
     """The wall-clock deadline of one look, enforced from outside, in seconds."""
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from seccheck.model import Reason, Record, Verdict
-from seccheck.reference.product import Product, packager
+from seccheck.reference.product import GUESSED, Product, packager
 from seccheck.reference.snapshot import Cycle, Entry, Reference
 from seccheck.reference.versions import compare, compare_packages, parts, upstream, within
 
@@ -81,10 +81,14 @@ class Case:
 
     def passed(self, expected: str, observed: str) -> Ruling:
         """The ruling that it holds."""
+        if self.product.confidence == GUESSED:
+            return self._guessed(expected, observed)
         return Ruling(verdict=PASS, expected=expected, observed=f"{self.label}: {observed}")
 
     def failed(self, expected: str, observed: str, candidates: Iterable[str] = ()) -> Ruling:
         """The ruling that it does not hold."""
+        if self.product.confidence == GUESSED:
+            return self._guessed(expected, observed, candidates)
         return Ruling(
             verdict=FAIL,
             expected=expected,
@@ -104,6 +108,11 @@ class Case:
             candidates=tuple(candidates),
             next_step=step or _NEXT_STEPS.get(reason, ""),
         )
+
+    def _guessed(self, expected: str, observed: str, candidates: Iterable[str] = ()) -> Ruling:
+        """What only another program says of a service: a lead, and no ruling either way."""
+        told = f"{observed} (as {self.product.source} takes it for, which decides nothing)"
+        return self.open(Reason.UNDISCLOSED, expected, told, candidates)
 
     def unseen(self, expected: str, candidates: Iterable[str] = ()) -> Ruling:
         """The patch level of a distribution's build that the banner does not carry."""

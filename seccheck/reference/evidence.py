@@ -210,6 +210,7 @@ def settle(
             "distribution": package.distribution or observed.distribution,
             "release": package.release,
             "revision": revision(package.version),
+            "confidence": "certain",
         }
     )
     ruling = _ask(question, known, reference, at, days)

@@ -6,6 +6,9 @@ import re
 
 from seccheck.model import Record
 
+GUESSED = "guessed"
+"""The confidence of what another program takes a service for: it is shown, and decides nothing."""
+
 
 class Product(Record):
     """One software that a banner names; one banner may name several."""
@@ -27,7 +30,8 @@ class Product(Record):
     raw: str = ""
     """The text that names it, made safe."""
     confidence: str = "certain"
-    """`certain`: the form names the product; `likely`: the form is the product's, but others imitate it."""
+    """`certain`: the form names the product; `likely`: the form is the product's, but others imitate it;
+    `guessed`: another program's word for a service that we don't know."""
 
 
 _REVISIONS = (

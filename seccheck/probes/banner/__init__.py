@@ -1,22 +1,26 @@
 """The banner probe: how a service names itself (product, version, package revision) to anybody.
 
 One short conversation in the protocol of the declared service; of an unknown service the greeting is
-awaited, then one GET is sent, and what comes tells the protocol.
+awaited, then one GET is sent, and what comes tells the protocol. What stays unknown is left to `nmap -sV`
+where that is installed (`versions`).
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 
-from seccheck.model import Reason, safe_text
-from seccheck.probes import Endpoint, Probe, ProbeFailed
-from seccheck.probes.banner import stores, talk, web
+from seccheck.model import Reason, as_dict, safe_text
+from seccheck.probes import Endpoint, Probe, ProbeFailed, Undecided
+from seccheck.probes.banner import stores, talk, versions, web
 from seccheck.probes.banner.facts import BannerFacts, BannerParams
 from seccheck.probes.banner.fingerprints import disclosed, on_windows, parse
 from seccheck.probes.banner.talk import Heard, dialled
 from seccheck.reference.product import Product
 from seccheck.scope import Connection, Context
+
+log = logging.getLogger("seccheck")
 
 Talk = Callable[[Connection, Endpoint], Heard]
 _TALKS: dict[str, Talk] = {
@@ -65,12 +69,37 @@ def collect(endpoint: Endpoint, _params: BannerParams, context: Context) -> Bann
     talking = _TALKS.get(endpoint.service)
     tls = endpoint.service in _OVER_TLS
     if talking is None:
-        told = _guess(endpoint, context, tls=tls)
-    elif talking is stores.mongodb:
-        told = _mongodb(endpoint, context)
-    else:
-        told = _talk(talking, endpoint, context, tls=tls)
-    return facts(told)
+        return _unknown(endpoint, context, tls=tls)
+    if talking is stores.mongodb:
+        return facts(_mongodb(endpoint, context))
+    return facts(_talk(talking, endpoint, context, tls=tls))
+
+
+def _unknown(endpoint: Endpoint, context: Context, *, tls: bool) -> BannerFacts:
+    """A service of unknown protocol: by what it says itself, else by the lead of `nmap -sV`."""
+    try:
+        protocol, told = _guess(endpoint, context, tls=tls)
+    except _Wordless as silence:
+        lead = _lead(endpoint, context)
+        if not lead:
+            raise
+        doubt = Undecided(fact="discloses", reason=silence.reason, detail=silence.detail)
+        return BannerFacts(greeting="", products=(lead,), undecided=(doubt,))
+    found = facts(told)
+    lead = None if protocol else _lead(endpoint, context)
+    return BannerFacts(**{**as_dict(found), "products": (lead,)}) if lead else found
+
+
+def _lead(endpoint: Endpoint, context: Context) -> Product | None:
+    try:
+        return versions.ask(endpoint, context)
+    except ProbeFailed as failure:
+        log.info("nmap -sV of %s port %d: %s", endpoint.address, endpoint.port, failure)
+        return None
+
+
+class _Wordless(ProbeFailed):
+    """A port that is open, and says nothing to any of our questions."""
 
 
 def facts(told: Heard) -> BannerFacts:
@@ -121,30 +150,35 @@ def _mongodb(endpoint: Endpoint, context: Context) -> Heard:
         return _talk(stores.mongodb_before_3_6, endpoint, context, tls=False)
 
 
-def _guess(endpoint: Endpoint, context: Context, *, tls: bool) -> Heard:
+def _guess(endpoint: Endpoint, context: Context, *, tls: bool) -> tuple[str, Heard]:
     """A service of unknown protocol: its greeting, else its answer to one GET, else to Redis's INFO.
 
-    Redis and memcached hang up on the GET without a word; both answer the third question.
+    Redis and memcached hang up on the GET without a word; both answer the third question. Gives the protocol
+    that was recognised, or "", with what was heard. Raises `_Wordless` when it is open and answers nothing.
     """
-    first = b""
+    first, opened = b"", False
     try:
         with dialled(endpoint, context, tls=tls, seconds=talk.QUIET) as connection:
+            opened = True
             first = connection.receive(4096)
     except ProbeFailed as failure:
         if failure.reason is not Reason.TIMEOUT:
-            raise
+            raise _Wordless(failure.reason, failure.detail) if opened else failure from None
     for question in (talk.http_request(endpoint), b"INFO server\r\n"):
         if not first:
-            first = _ask(question, endpoint, context, tls=tls)
+            try:
+                first = _ask(question, endpoint, context, tls=tls)
+            except ProbeFailed as failure:
+                raise _Wordless(failure.reason, failure.detail) if opened else failure from None
     service = next((service for form, service in _KNOWN_BY if form.search(first[:512])), "")
     if service == "mongodb" and not tls:
-        return _mongodb(endpoint, context)
+        return service, _mongodb(endpoint, context)
     talking = stores.memcached if service == "memcached" else _TALKS.get(service)
     if talking is not None:
-        return _talk(talking, endpoint, context, tls=tls)
+        return service, _talk(talking, endpoint, context, tls=tls)
     if not first:
-        raise ProbeFailed(Reason.UNREACHABLE, "the connection was closed without a word")
-    return Heard(safe_text(first))
+        raise _Wordless(Reason.UNREACHABLE, "the connection was closed without a word")
+    return "", Heard(safe_text(first))
 
 
 def _ask(question: bytes, endpoint: Endpoint, context: Context, *, tls: bool) -> bytes:
@@ -159,12 +193,17 @@ def _ask(question: bytes, endpoint: Endpoint, context: Context, *, tls: bool) ->
             raise
 
 
+def _besides(endpoint: Endpoint, _params: BannerParams) -> int:
+    """Those of `nmap -sV`, for a service that stays unknown."""
+    return versions.CONNECTIONS if endpoint.service not in _TALKS else 0
+
+
 def _connections(endpoint: Endpoint, _params: BannerParams) -> int:
     return 4 if endpoint.service not in _TALKS else 1
 
 
 def _seconds(endpoint: Endpoint, _params: BannerParams) -> float:
-    return 40.0 if endpoint.service not in _TALKS else 25.0
+    return 40.0 + versions.SECONDS if endpoint.service not in _TALKS else 25.0
 
 
 PROBE = Probe(
@@ -175,5 +214,6 @@ PROBE = Probe(
     facts=BannerFacts,
     collect=collect,
     connections=_connections,
+    besides=_besides,
     seconds=_seconds,
 )

@@ -23,6 +23,12 @@ Handler = Callable[[socket.socket], None]
 Look = Callable[..., BannerFacts]
 
 
+@pytest.fixture(autouse=True)
+def without_nmap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stays unknown is left so, but where a test says otherwise."""
+    monkeypatch.setenv("SECCHECK_PORTS_ENGINE", "connect")
+
+
 @pytest.fixture
 def context() -> Context:
     return Context(Scope(permissions=(Permission(network="127.0.0.0/8", limits=UNLIMITED),)))
