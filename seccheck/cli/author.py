@@ -190,13 +190,19 @@ def criteria_try(
 @feeds_app.command("status")
 def feeds_status() -> None:
     """The reference data in use: tab-separated feed, date, age, entries, source."""
-    from seccheck.feeds import status
+    from seccheck.feeds import PUBLISHERS, status
 
-    for feed in status():
+    found = status()
+    for feed in found:
         old = "\told" if feed.old else ""
         typer.echo(
             f"{feed.id}\t{feed.date}\t{feed.age_days} days\t{feed.entries} entries\t{feed.source}{old}"
         )
+    missing = PUBLISHERS.keys() - {feed.id for feed in found}
+    for name in sorted(missing):
+        typer.echo(f"{name}\tmissing\t\t0 entries\t{PUBLISHERS[name].url}")
+    if missing or any(feed.old and feed.updatable for feed in found):
+        say("newer data: seccheck feeds update, or without Internet: seccheck feeds import FILE")
 
 
 @feeds_app.command("update")

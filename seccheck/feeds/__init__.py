@@ -39,6 +39,7 @@ from seccheck.reference.snapshot import (
 __all__ = ["PUBLISHERS", "FeedStatus", "Outcome", "import_file", "status", "update"]
 
 MAX_IMPORT = 512 << 20
+_XZ = b"\xfd7zXZ\0"
 PAUSE_BETWEEN_PAGES = 6.0
 """NVD asks for at most five requests in 30 s without a key."""
 Clock = Callable[[], datetime]
@@ -191,6 +192,11 @@ def _fetch_packages(visit: _Visit, reference: Reference) -> tuple[Content, str]:
     return publishers.packages(data, reference, day), day
 
 
+def _fetch_ubuntu(visit: _Visit, reference: Reference) -> tuple[Content, str]:
+    data, day = _whole(visit)
+    return publishers.ubuntu_packages(data, reference), day
+
+
 def _fetch_releases(visit: _Visit, reference: Reference) -> tuple[Content, str]:
     """Every file is asked for anew: the feed's date is the day all of them were read together."""
     files: dict[str, bytes] = {}
@@ -222,6 +228,7 @@ _FETCHERS: dict[str, Callable[[_Visit, Reference], tuple[Content, str]]] = {
     "kev": _fetch_exploited,
     "ranges": _fetch_ranges,
     "debian": _fetch_packages,
+    "ubuntu": _fetch_ubuntu,
 }
 
 
@@ -240,11 +247,11 @@ def _take(
     """
     today = now().date()
     day = content.day or served or today.isoformat()
-    before = next(info for info in reference.feeds if info.id == feed)
+    before = reference.feed_date(feed)
     if date.fromisoformat(day) > today + timedelta(days=1):
         raise Malformed(f"it is dated {day}, which is yet to come")
-    if day < before.date:
-        raise Malformed(f"it is of {day}, older than ours of {before.date}")
+    if day < before:
+        raise Malformed(f"it is of {day}, older than ours of {before}")
     if not content.entries:
         raise Malformed("it has no entries")
     publisher = PUBLISHERS[feed]
@@ -259,12 +266,12 @@ def _take(
     )
     data = canonical(document)
     read_document(data, f"feed {feed!r}")
-    same = read_document(reference.files[feed], feed)
-    if same.date == day and canonical(msgspec.json.decode(same.content)) == bytes(document.content):
+    same = read_document(reference.files[feed], feed) if before else None
+    if same and same.date == day and canonical(msgspec.json.decode(same.content)) == bytes(document.content):
         raise _Unchanged
     keep(folder, {feed: data}, seen)
     return Outcome(
-        feed=feed, state="updated", date=day, detail=f"{content.entries} entries, was {before.date}"
+        feed=feed, state="updated", date=day, detail=f"{content.entries} entries, was {before or 'missing'}"
     )
 
 
@@ -301,6 +308,9 @@ def _import(data: bytes, folder: Path, as_of: date | None, now: Clock) -> Iterat
         for feed, document in load_reference_bytes(data).files.items():
             yield _import_document(feed, document, folder)
         return
+    if data.startswith(_XZ):
+        yield _import_content("ubuntu", publishers.ubuntu_packages(data, _in_use(folder)), "", folder, now)
+        return
     head = _head(data)
     if "feed" in head and "content" in head:
         yield _import_document(read_document(data, "the file").feed, data, folder)
@@ -317,10 +327,15 @@ def _import(data: bytes, folder: Path, as_of: date | None, now: Clock) -> Iterat
         raise Malformed("the file bears no date; say of which day it is")
     else:
         feed, content = "debian", publishers.packages(data, reference, served)
+    yield _import_content(feed, content, served, folder, now)
+
+
+def _import_content(feed: str, content: Content, served: str, folder: Path, now: Clock) -> Outcome:
+    reference = _in_use(folder)
     try:
-        yield _take(feed, content, served, reference, folder, now, {})
+        return _take(feed, content, served, reference, folder, now, {})
     except _Unchanged:
-        yield Outcome(feed=feed, state="unchanged", date=reference.feed_date(feed))
+        return Outcome(feed=feed, state="unchanged", date=reference.feed_date(feed))
 
 
 def _head(data: bytes) -> dict[str, msgspec.Raw]:

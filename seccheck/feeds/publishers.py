@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from seccheck.errors import UNREADABLE
+from seccheck.feeds import ubuntu
+from seccheck.feeds.malformed import Malformed as Malformed
 from seccheck.model import Record, as_dict
 from seccheck.reference.snapshot import (
     Affected,
@@ -33,10 +35,6 @@ from seccheck.reference.snapshot import (
 from seccheck.reference.versions import compare_packages
 
 MEGABYTE = 1 << 20
-
-
-class Malformed(ValueError):  # noqa: N818 (named as FetchFailed is)
-    """A file that is not in its publisher's format."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,11 @@ PUBLISHERS = {
         "https://security-tracker.debian.org/tracker/data/json",
         512 * MEGABYTE,
         "facts; Debian security tracker",
+    ),
+    "ubuntu": Publisher(
+        "https://security-metadata.canonical.com/osv/osv-all.tar.xz",
+        512 * MEGABYTE,
+        "CC-BY-SA-4.0, Canonical",
     ),
 }
 """By feed. The feeds `builds` and `products` are compiled by this project and come with its releases."""
@@ -439,3 +442,15 @@ def _level(
         fixed=dict(sorted(fixed.items())),
         not_affected=tuple(sorted(unaffected)),
     )
+
+
+# ----------------------------------------------------------------------------------------- Ubuntu OSV
+
+
+def ubuntu_packages(data: bytes, reference: Reference) -> Content:
+    """Canonical's archive of OSV records (see `feeds.ubuntu`).
+
+    Raises `Malformed`.
+    """
+    found, day = ubuntu.packages(data, reference)
+    return Content(found, sum(map(len, found.packages.values())), day)

@@ -12,7 +12,7 @@ import msgspec
 
 from seccheck.model import Reason, Record, Verdict
 from seccheck.reference.product import GUESSED, Product, packager
-from seccheck.reference.snapshot import Cycle, Entry, Reference
+from seccheck.reference.snapshot import Cycle, Entry, PackageLevel, Reference
 from seccheck.reference.versions import compare, compare_packages, parts, upstream, within
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -119,6 +119,12 @@ class Case:
         return self.open(
             Reason.BACKPORT_POSSIBLE, expected, self.build.note, candidates, self._package_step()
         )
+
+    def levels_step(self) -> str:
+        """What would tell whether a package revision is the newest of its release."""
+        if self.build.release.startswith("ubuntu ") and not self.reference.ubuntu:
+            return "fetch Ubuntu's package levels (`seccheck feeds update`, or `import` off line)"
+        return _NEXT_STEPS[Reason.NO_DATA]
 
     def _package_step(self) -> str:
         binary = self.entry.binaries[0] if self.entry.binaries else self.name
@@ -257,14 +263,24 @@ def too_short(case: Case) -> bool:
     return bool(lengths) and len(parts(version)) < min(lengths)
 
 
-def repaired(case: Case, cve: str) -> bool | None:
-    """Whether the package carries the fix of `cve`; None when the data does not say."""
+def level_of(case: Case) -> PackageLevel | None:
+    """How far the packages of the release have come, by those that the host can have."""
     for release, (_, level) in case.reference.package_levels(case.name).items():
         if release == case.build.release:
-            if cve in level.not_affected:
-                return True
-            if cve in level.fixed:
-                return compare_packages(case.build.version, bare(level.fixed[cve])) >= 0
+            return level.extended if level.extended and "+esm" in case.product.revision else level
+    return None
+
+
+def repaired(case: Case, cve: str) -> bool | None:
+    """Whether the package carries the fix of `cve`; None when the data does not say."""
+    if level := level_of(case):
+        fixed = (
+            level.extended.fixed if level.extended else level.fixed
+        )  # a fix that only payers get is lacking
+        if cve in level.not_affected:
+            return True
+        if cve in fixed:
+            return compare_packages(case.build.version, bare(fixed[cve])) >= 0
     for fix in case.reference.builds.fixes:
         if (fix.product, fix.cve, fix.release) == (case.name, cve, case.build.release):
             return compare_packages(case.build.version, bare(fix.fixed)) >= 0
@@ -285,7 +301,7 @@ def releases_with(case: Case) -> tuple[str, ...]:
         number = upstream(level.newest)
         same_branch = not names or any(within(number, name) for name in names)
         follows = case.reference.follows_upstream(source, release)
-        if follows and same_branch and compare(case.product.version, number) <= 0:
+        if level.newest and follows and same_branch and compare(case.product.version, number) <= 0:
             found.append(release)
     return tuple(found)
 

@@ -15,6 +15,7 @@ from seccheck.reference.case import (
     case_of,
     cycles_of,
     days_since,
+    level_of,
     order,
     releases_with,
     repaired,
@@ -62,24 +63,27 @@ class _Level:
 
 
 def _newest_package(case: Case, expected: str, days: int) -> Ruling:
-    levels = case.reference.package_levels(case.name)
-    _, level = levels.get(case.build.release, ("", None))
+    level = level_of(case)
     notable = sorted(
         flaw.cve
         for flaw in (*case.reference.notable(case.name), *case.reference.exploited(case.name))
         if repaired(case, flaw.cve) is False
     )
-    if level is None:
+    if level is None or not level.newest:
         return _without_level(case, expected, days, notable)
     standing = _package_level(case.build.version, level)
-    return _age(case, expected, days, standing, case.reference.feed_date("debian"), notable)
+    known = case.reference.packages_date(case.build.release)
+    return _age(case, expected, days, standing, known, notable)
 
 
 def _package_level(version: str, level: PackageLevel) -> _Level:
     uploads = {bare(level.newest): level.newest_date}
     for number, day, _ in level.history:
         uploads[bare(number)] = uploads.get(bare(number)) or day
-    return _stand(version, uploads, compare_packages)
+    standing = _stand(version, uploads, compare_packages)
+    if standing.beyond and level.seen and compare_packages(version, bare(level.seen)) <= 0:
+        return _Level(standing.newest, None)  # a later upload without a fix
+    return standing
 
 
 def _stand(version: str, dated: Mapping[str, str], order: Callable[[str, str], int]) -> _Level:
@@ -106,7 +110,10 @@ def _without_level(case: Case, expected: str, days: int, lacking: list[str]) -> 
             expected, f"lacks the fix of {', '.join(lacking)}, out since {min(dates)}", lacking
         )
     return case.open(
-        Reason.NO_DATA, expected, f"the newest package of {case.build.release} is not in the data"
+        Reason.NO_DATA,
+        expected,
+        f"the newest package of {case.build.release} is not in the data",
+        step=case.levels_step(),
     )
 
 
@@ -118,10 +125,11 @@ def _newest_followed(case: Case, expected: str, days: int) -> Ruling:
         _, level = levels[release]
         dated: dict[str, str] = {}
         for number, day, _ in (*level.history, (level.newest, level.newest_date, ())):
-            known = dated.get(upstream(number))
-            dated[upstream(number)] = min(known, day) if known and day else known or day
+            before = dated.get(upstream(number))
+            dated[upstream(number)] = min(before, day) if before and day else before or day
         standing = _stand(case.product.version, dated, compare)
-        rulings.append(_age(case, expected, days, standing, case.reference.feed_date("debian"), ()))
+        known = case.reference.packages_date(release)
+        rulings.append(_age(case, expected, days, standing, known, ()))
     if not rulings:
         return case.open(Reason.STALE, expected, f"newer than every package known; {case.old('debian')}")
     same = len({ruling.verdict for ruling in rulings}) == 1

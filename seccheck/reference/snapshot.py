@@ -101,6 +101,10 @@ class PackageLevel(Record):
     fixed: dict[str, str] = {}
     """The first package version without the flaw."""
     not_affected: tuple[str, ...] = ()
+    seen: str = ""
+    """The highest version known, where those later than `newest` repair no flaw."""
+    extended: PackageLevel | None = None
+    """The same with the packages of paid maintenance (Ubuntu Pro: `+esm1`)."""
 
 
 class Follows(Record):
@@ -239,6 +243,7 @@ CONTENTS: dict[str, Any] = {
     "kev": Catalogue,
     "ranges": Ranges,
     "debian": Packages,
+    "ubuntu": Packages,
     "builds": Builds,
     "products": Products,
 }
@@ -322,8 +327,8 @@ class Reference:
         return tuple(found)
 
     def feed_date(self, feed: str) -> str:
-        """The date of `feed`, as `2026-08-22`."""
-        return next(info.date for info in self.feeds if info.id == feed)
+        """The date of `feed`, as `2026-08-22`; "" when it is not there (only `ubuntu` does not ship)."""
+        return next((info.date for info in self.feeds if info.id == feed), "")
 
     def age(self, feed: str, at: datetime) -> int:
         """How many days old `feed` is at `at`."""
@@ -484,7 +489,20 @@ class Reference:
     def packages(self) -> dict[str, dict[str, PackageLevel]]:
         """Levels by source package and distribution release."""
         content: Packages = self._content("debian")
+        found = dict(content.packages)
+        for source, releases in self.ubuntu.items():
+            found[source] = {**found.get(source, {}), **releases}
+        return found
+
+    @cached_property
+    def ubuntu(self) -> dict[str, dict[str, PackageLevel]]:
+        """Those of Ubuntu alone; none until they were fetched."""
+        content: Packages = self._content("ubuntu") if "ubuntu" in self.files else Packages(packages={})
         return content.packages
+
+    def packages_date(self, release: str) -> str:
+        """The date of the package levels of a distribution release; "" when there are none."""
+        return self.feed_date("ubuntu" if release.startswith("ubuntu ") else "debian")
 
     @cached_property
     def builds(self) -> Builds:
@@ -540,7 +558,7 @@ def _numbers(reference: Reference, name: str) -> dict[str, str]:
         if cycle.latest:
             found.setdefault(cycle.latest, cycle.latest_date)
     for release, (source, level) in reference.package_levels(name).items():
-        if reference.follows_upstream(source, release):
+        if level.newest and reference.follows_upstream(source, release):
             for version, day, _ in (*level.history, (level.newest, level.newest_date, ())):
                 number = upstream(version)
                 if day and (not found.get(number) or day < found[number]):

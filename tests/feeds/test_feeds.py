@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import http.server
+import io
 import json
+import lzma
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +21,15 @@ import pytest
 from seccheck.errors import SeccheckError
 from seccheck.feeds import Outcome, fetch, import_file, publishers, status, update
 from seccheck.feeds.publishers import PUBLISHERS, Publisher
-from seccheck.reference import Product, Reference, free_of_known_exploited, pack, supported
+from seccheck.probes.banner.fingerprints import parse
+from seccheck.reference import (
+    Product,
+    Reference,
+    at_newest_patch,
+    free_of_known_exploited,
+    pack,
+    supported,
+)
 from seccheck.reference.snapshot import BUNDLED, load_reference, newest, read_folder
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -117,6 +128,7 @@ def in_use(folder: Path) -> Reference:
 KEV_PATH = "/sites/default/files/feeds/known_exploited_vulnerabilities.json"
 EOL_PATH = "/api/v1/products/full"
 DEBIAN_PATH = "/tracker/data/json"
+UBUNTU_PATH = "/osv/osv-all.tar.xz"
 NVD_PATH = "/rest/json/cves/2.0?hasKev&resultsPerPage=2000&startIndex="
 
 
@@ -239,7 +251,143 @@ def cpe(criteria: str, *, vulnerable: bool = True, **bounds: str) -> dict[str, A
     return {"vulnerable": vulnerable, "criteria": criteria, "matchCriteriaId": "x", **bounds}
 
 
+def osv(
+    name: str,
+    *affected: dict[str, Any],
+    published: str = "2026-11-01",
+    upstream: tuple[str, ...] = (),
+    **more: str,
+) -> dict[str, Any]:
+    return {
+        "schema_version": "1.7.0",
+        "id": name,
+        "summary": "…",
+        "details": "…",
+        "aliases": [],
+        "upstream": list(upstream),
+        "related": [],
+        "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+        "published": f"{published}T09:06:31.434165Z",
+        "modified": f"{published}T10:00:00Z",
+        "affected": list(affected),
+        "references": [{"type": "ADVISORY", "url": "https://ubuntu.com/security/notices/USN-6859-1"}],
+        **more,
+    }
+
+
+def built(ecosystem: str, name: str, *versions: str, fixed: str = "") -> dict[str, Any]:
+    events = [{"introduced": "0"}, {"fixed": fixed}] if fixed else [{"introduced": "0"}]
+    return {
+        "package": {
+            "ecosystem": ecosystem,
+            "name": name,
+            "purl": f"pkg:deb/ubuntu/{name}@{fixed}?arch=source&distro=jammy",
+        },
+        "ranges": [{"type": "ECOSYSTEM", "events": events}],
+        "versions": list(versions),
+        "ecosystem_specific": {
+            "binaries": [{"binary_name": name, "binary_version": fixed}],
+            "availability": "No subscription required",
+        },
+    }
+
+
+JAMMY, BIONIC, PRO = "Ubuntu:22.04:LTS", "Ubuntu:18.04:LTS", "Ubuntu:Pro:18.04:LTS"
+OLD, FIXED, LATER = "1:8.9p1-3ubuntu0.9", "1:8.9p1-3ubuntu0.10", "1:8.9p1-3ubuntu0.16"
+RECORDS = (
+    osv("USN-6859-1", built(JAMMY, "openssh", OLD, fixed=FIXED), published="2024-07-01",
+        upstream=("UBUNTU-CVE-2024-6387",)),
+    osv("UBUNTU-CVE-2024-6387", built(JAMMY, "openssh", OLD, fixed=FIXED), published="2024-07-01",
+        upstream=("CVE-2024-6387",)),
+    osv("USN-9001-1", built(JAMMY, "openssh", OLD, FIXED, fixed=LATER), upstream=("UBUNTU-CVE-2026-1",)),
+    osv("UBUNTU-CVE-2026-2", built(JAMMY, "openssh", OLD, LATER, "1:8.9p1-3ubuntu0.17"),
+        published="2026-11-20"),
+    osv("USN-9002-1", built(BIONIC, "openssh", fixed="1:7.6p1-4ubuntu0.7"), published="2022-01-01",
+        upstream=("UBUNTU-CVE-2021-41617",)),
+    osv("USN-9003-1", built(PRO, "openssh", fixed="1:7.6p1-4ubuntu0.7+esm4"), published="2026-01-01",
+        upstream=("UBUNTU-CVE-2025-26465",)),
+    osv("USN-9004-1", built("Ubuntu:Pro:FIPS-updates:22.04:LTS", "openssh", fixed="1:8.9p1-3ubuntu0.99")),
+    osv("USN-9005-1", built("Ubuntu:24.04:LTS", "php8.3", fixed="8.3.6-0ubuntu0.24.04.9")),
+    osv("USN-9006-1", built(JAMMY, "openssh", fixed="1:8.9p1-3ubuntu0.77"), withdrawn="2026-11-02T00:00:00Z"),
+    osv("USN-9007-1", built(JAMMY, "linux", fixed="5.15.0-200.210"), published="2026-11-21"),
+)  # fmt: skip
+
+
+def archive(*records: dict[str, Any], name: str = "./osv/{}.json") -> bytes:
+    """As `osv-all.tar.xz`."""
+    with io.BytesIO() as raw:
+        with tarfile.open(fileobj=raw, mode="w") as tar:
+            for record in records:
+                data = json.dumps(record, indent=2).encode()
+                member = tarfile.TarInfo(name.format(record["id"]))
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        return lzma.compress(raw.getvalue())
+
+
+UBUNTU = archive(*RECORDS)
+
 # -------------------------------------------------------------------------------------- good answers
+
+
+@pytest.fixture(scope="module")
+def jammy(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The shipped data with Ubuntu's levels beside it."""
+    folder = tmp_path_factory.mktemp("jammy")
+    with running_site() as site:
+        site.serve(UBUNTU_PATH, UBUNTU, Last_Modified="Sat, 21 Nov 2026 08:00:00 GMT")
+        found = bring(site, folder, "ubuntu")["ubuntu"]
+    assert (found.state, found.date) == ("updated", "2026-11-21")
+    return in_use(folder)
+
+
+def test_ubuntu(jammy: Reference, shipped: Reference) -> None:
+    level = jammy.packages["openssh"]["ubuntu 22.04"]
+    assert (level.newest, level.newest_date, level.seen) == (LATER, "2026-11-01", "1:8.9p1-3ubuntu0.17")
+    assert [entry[:2] for entry in level.history] == [(LATER, "2026-11-01"), (FIXED, "2024-07-01")]
+    assert level.fixed == {"CVE-2024-6387": FIXED}
+    assert level.extended is None
+    assert jammy.packages["php"]["ubuntu 24.04"].newest == "8.3.6-0ubuntu0.24.04.9"
+    assert jammy.packages["openssh"]["debian 12"] == shipped.packages["openssh"]["debian 12"]
+    assert "linux" not in jammy.packages
+
+
+@pytest.mark.parametrize(
+    ("revision", "expected"),
+    [
+        ("8.9p1 Ubuntu-3ubuntu0.9", "fail"),  # regreSSHion, 2024
+        ("8.9p1 Ubuntu-3ubuntu0.10", "pass"),  # superseded 22 days ago
+        ("8.9p1 Ubuntu-3ubuntu0.16", "pass"),
+        ("8.9p1 Ubuntu-3ubuntu0.17", "pass"),  # an upload without a fix
+        ("8.9p1 Ubuntu-3ubuntu0.18", "stale"),  # newer than the data
+        ("8.9p1 Ubuntu-3ubuntu0.77", "stale"),  # withdrawn
+        ("7.6p1 Ubuntu-4ubuntu0.7", "pass"),  # the newest without payment; PAT-01 fails it
+        ("7.6p1 Ubuntu-4ubuntu0.7+esm3", "fail"),
+        ("7.6p1 Ubuntu-4ubuntu0.7+esm4", "pass"),
+        ("9.6p1 Ubuntu-3ubuntu13.99", "no-data"),  # a release that the file does not have
+    ],
+)
+def test_ubuntu_revisions(revision: str, expected: str, jammy: Reference) -> None:
+    (product,) = parse("ssh", f"SSH-2.0-OpenSSH_{revision}")
+    ruling = at_newest_patch(product, jammy, NOW)
+    assert (ruling.reason or ruling.verdict) == expected
+    assert ruling.next_step or ruling.reason is None
+
+
+def test_without_ubuntus_levels_the_next_step_names_them(shipped: Reference) -> None:
+    (product,) = parse("ssh", "SSH-2.0-OpenSSH_8.9p1 Ubuntu-3ubuntu0.16")
+    ruling = at_newest_patch(product, shipped, NOW)
+    assert ruling.reason == "no-data"
+    assert "seccheck feeds update" in ruling.next_step
+
+
+def test_of_a_release_no_longer_published_what_was_there_stays(site: Site, tmp_path: Path) -> None:
+    site.serve(UBUNTU_PATH, UBUNTU)
+    bring(site, tmp_path, "ubuntu")
+    left = [record for record in RECORDS if BIONIC not in str(record) and PRO not in str(record)]
+    site.serve(UBUNTU_PATH, archive(*left, osv("USN-9100-1", published="2026-11-22")))
+    assert bring(site, tmp_path, "ubuntu")["ubuntu"].date == "2026-11-22"
+    assert in_use(tmp_path).packages["openssh"]["ubuntu 18.04"].newest == "1:7.6p1-4ubuntu0.7"
 
 
 def test_kev(site: Site, tmp_path: Path, shipped: Reference) -> None:
@@ -475,12 +623,39 @@ def test_what_was_there_stays(case: str, site: Site, tmp_path: Path, small: None
         ("ranges", f"{NVD_PATH}0", nvd(0, 5, nvd_flaw("CVE-2026-99991"))),
         ("ranges", f"{NVD_PATH}0", {**nvd(0, 0), "format": "NVD_CPE"}),
         ("ranges", f"{NVD_PATH}0", {"vulnerabilities": []}),
+        ("ubuntu", UBUNTU_PATH, UBUNTU[: len(UBUNTU) // 2]),
+        ("ubuntu", UBUNTU_PATH, UBUNTU[:-40]),
+        ("ubuntu", UBUNTU_PATH, b""),
+        ("ubuntu", UBUNTU_PATH, lzma.compress(b"no archive")),
+        ("ubuntu", UBUNTU_PATH, archive()),
+        ("ubuntu", UBUNTU_PATH, archive(RECORDS[-1])),
+        ("ubuntu", UBUNTU_PATH, archive(*RECORDS, {"id": "USN-1"})),
+        ("ubuntu", UBUNTU_PATH, archive(*RECORDS, osv("USN-1", published="soon"))),
+        ("ubuntu", UBUNTU_PATH, archive(*RECORDS, osv("USN-1", published="2027-01-01"))),
+        ("ubuntu", UBUNTU_PATH, archive({**RECORDS[0], "affected": "none"})),
     ],
 )
 def test_other_publishers(feed: str, path: str, data: object, site: Site, tmp_path: Path) -> None:
     site.answers[path] = body(data)
     assert bring(site, tmp_path, feed)[feed].state == "failed"
     assert read_folder(tmp_path) == {}
+
+
+def test_an_archive_that_unpacks_to_too_much(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.serve(UBUNTU_PATH, UBUNTU)
+    for name in ("MAX_RECORD", "MAX_UNPACKED"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"seccheck.feeds.ubuntu.{name}", 2000 if name == "MAX_UNPACKED" else 500)
+            found = bring(site, tmp_path, "ubuntu")["ubuntu"]
+            assert (found.state, "too large" in found.detail) == ("failed", True)
+    assert bring(site, tmp_path, "ubuntu")["ubuntu"].state == "updated"
+    site.serve(UBUNTU_PATH, archive(RECORDS[0], osv("USN-9", published="2026-11-22")))
+    assert "where ours has" in bring(site, tmp_path, "ubuntu")["ubuntu"].detail
+    site.serve(UBUNTU_PATH, archive(*RECORDS[:-1]))
+    assert "older than ours" in bring(site, tmp_path, "ubuntu")["ubuntu"].detail
+    assert in_use(tmp_path).packages["openssh"]["ubuntu 22.04"].newest == LATER
 
 
 def test_a_publisher_that_stalls(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -546,11 +721,12 @@ def test_status(site: Site, tmp_path: Path) -> None:
         ("eol", eol(), "2026-11-21"),
         ("ranges", nvd(0, 1, nvd_flaw("CVE-2026-99991")), "2026-11-22"),
         ("debian", debian(), "2026-11-23"),
+        ("ubuntu", UBUNTU, "2026-11-21"),
     ],
 )
 def test_import_of_publishers_files(feed: str, data: object, day: str, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
-    path.write_text(json.dumps(data))
+    path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
     as_of = date(2026, 11, 23) if feed == "debian" else None
     (found,) = import_file(path, tmp_path / "data", as_of=as_of, now=clock)
     assert (found.feed, found.state if feed != "ranges" else "updated", found.date) == (feed, "updated", day)
@@ -578,6 +754,7 @@ def test_import_of_a_run_s_reference_data(site: Site, tmp_path: Path) -> None:
         b'{"feed": "kev", "content": {}}',
         b'{"feed": "none", "date": "2026-11-22", "source": "x", "content": {}}',
         json.dumps(debian()).encode(),
+        UBUNTU[:200],
         json.dumps(kev(released="2026-01-01")).encode(),
     ],
 )
