@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +61,7 @@ def name_of(text: str) -> dns.name.Name:
 
     try:
         return dns.name.from_text(text, idna_codec=dns.name.IDNA_2008_UTS_46)
-    except (dns.exception.DNSException, UnicodeError, ValueError) as error:
+    except (dns.exception.DNSException, UnicodeError, ValueError, struct.error) as error:
         raise ProbeFailed(Reason.RESOLVER, f"{safe_text(text, 256)} is not a DNS name: {error}") from None
 
 

@@ -213,6 +213,7 @@ def test_messages(wire: bytes) -> None:
             pass
 
 
+@example("\\999.vn")
 @given(words("example", ".", "vn", "gov", "xn--", "\u1ea1", "-", "_", "\\", "x" * 64, "\u3002", "*", "\0"))
 def test_names(text: str) -> None:
     def read() -> None:

@@ -153,8 +153,9 @@ def _reachable(server: Server, version: str) -> bool:
     """Whether the model's server can be brought to speak `version` at all."""
     if version == "TLSv1.3":
         return bool(server.groups - {0x15})
+    curves = {0x17} if version == "SSLv3" else {0x15, 0x17, 0x18, 0x1D}
     named = [suite for suite in server.suites if suite in suites.of_version(version)]
-    return any(not suites.is_ephemeral_ec(s) or server.groups & {0x15, 0x17, 0x18, 0x1D} for s in named)
+    return any(not suites.is_ephemeral_ec(s) or server.groups & curves for s in named)
 
 
 QUIET = st.just("well")

@@ -156,7 +156,7 @@ class CcsInjection(_Beyond):
 def _ordinary(version: int, name: str, *, heartbeat: bool = False) -> Hello:
     offered = suites.all_tls12() if version == h.TLS12 else suites.weak_old()
     if version == h.SSL3:
-        return Hello(version, suites.old_without_curves())
+        return Hello(version, suites.old())
     return Hello(version, offered, _CURVES, name, heartbeat=heartbeat)
 
 

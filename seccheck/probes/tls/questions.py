@@ -137,7 +137,7 @@ class Questions:
             case "SSLv2":
                 return Hello(number, tuple(suites.SSL2))
             case "SSLv3":
-                return Hello(number, suites.old_without_curves())
+                return Hello(number, suites.old())
             case "TLSv1.2":
                 return Hello(number, suites.all_tls12(), TLS12_GROUPS, self.name)
             case "TLSv1.3":

@@ -127,6 +127,7 @@ def old() -> tuple[int, ...]:
     """What SSL 3.0 to TLS 1.1 can be offered: no AEAD and no SHA-2 (RFC 5246 A.5), in a short list.
 
     ARIA and static DSS keys are left out: a hello of more than 255 bytes is too long for some old stacks.
+    SSL 3.0 has no extensions and so no curves, and some servers speak it with suites that need them.
     """
     kept = [
         suite
@@ -134,12 +135,6 @@ def old() -> tuple[int, ...]:
         if not re.search(r"SHA256|SHA384|GCM|CCM|ARIA|_DH_DSS|_DH_RSA|EXPORT1024|FIPS", name(suite))
     ]
     return _strongest_first(kept)
-
-
-@cache
-def old_without_curves() -> tuple[int, ...]:
-    """The same for SSL 3.0, which has no extensions and so no curves."""
-    return tuple(suite for suite in old() if "ECDH" not in name(suite))
 
 
 @cache
