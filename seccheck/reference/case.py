@@ -38,6 +38,8 @@ class Ruling(Record):
     """What evidence would settle an inconclusive ruling."""
 
 
+_OWN_BUILD = ("apache-http-server", "unix")
+"""Apache names its builder: "(Unix)" is what upstream's sources say, no distribution's package."""
 Kind = Literal["package", "follows", "distribution", "shipped", "upstream"]
 
 
@@ -163,7 +165,7 @@ def _build(product: Product, name: str, entry: Entry, reference: Reference) -> B
         return Build("package", release, f"{_package_number(product, name, reference)}-{product.revision}")
     if distribution or product.revision:
         return _distributed(product, name, distribution, reference)
-    if product.os == "windows" or entry.os == "windows":
+    if product.os == "windows" or entry.os == "windows" or (name, product.os) == _OWN_BUILD:
         return Build("upstream")
     if shippers := reference.shippers(name, product.version):
         shown = ", ".join(shippers)

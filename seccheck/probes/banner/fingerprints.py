@@ -29,7 +29,7 @@ DISTRIBUTIONS = {
     "fedora linux": "fedora", "amazon": "amazon-linux", "amazon linux": "amazon-linux", "": "amazon-linux",
     "suse": "sles", "linux/suse": "sles", "opensuse": "opensuse", "freebsd": "freebsd", "netbsd": "netbsd",
     "openbsd": "openbsd", "alpine": "alpine-linux", "gentoo": "gentoo", "arch linux": "arch",
-    "mageia": "mageia", "mandriva linux": "mandriva",
+    "we do not authorize": "cpanel", "mageia": "mageia", "mandriva linux": "mandriva",
 }  # fmt: skip
 """What banners call the distributions; Amazon's Apache shows an empty comment."""
 SYSTEMS = {
