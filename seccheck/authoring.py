@@ -66,23 +66,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """What an example need not say of the registry."""
 
 
-BASIS = {
-    "vi": {
-        "binding": "bắt buộc",
-        "by-analogy": "áp dụng tương tự",
-        "interpretation": "theo cách hiểu của dự án",
-        "project-choice": "lựa chọn của dự án",
-    },
-    "en": {
-        "binding": "binding",
-        "by-analogy": "by analogy",
-        "interpretation": "interpretation",
-        "project-choice": "project choice",
-    },
-}
-"""How binding a basis is, in words."""
-
-
 @dataclass(frozen=True)
 class Trial:
     """One example of a criterion: what it promises, and what the criterion says."""
@@ -243,9 +226,12 @@ def compile_all() -> dict[str, Criterion]:
 
 def basis_line(basis: Basis, sources: Mapping[str, Any], language: str) -> str:
     """The clause that a criterion rests on, and how binding it is."""
-    source = sources.get(basis.source)
-    title = source.get("title", {}).get(language, basis.source) if isinstance(source, dict) else basis.source
-    return f"{BASIS[language][basis.kind]}: {title}{f', {basis.clause}' if basis.clause else ''}"
+    from seccheck.reports.words import Words
+
+    words = Words(language)
+    source = sources.get(basis.source, {})
+    title = source.get("title", {}).get(language, basis.source)
+    return f"{words.bases[basis.kind]}: {words.cited(title, source.get('number', ''), basis.clause)}"
 
 
 def json_schema(what: str) -> str:

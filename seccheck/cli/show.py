@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from seccheck.criterion import Criterion
     from seccheck.runfolder import RunFolder
 
 RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 _FOLDERS = {"html": "report"}
+_OPEN = {"fail", "inconclusive"}
 
 
 def register(app: typer.Typer) -> None:
@@ -149,38 +151,60 @@ def _builtins(record: Any) -> Any:
 def explain(
     run: RunPath,
     system: Annotated[str, typer.Argument(help="A system id.", show_default=False)],
-    criterion: Annotated[str, typer.Argument(help="A criterion id.", show_default=False)],
+    criterion: Annotated[
+        str, typer.Argument(help="A criterion id; default: all that is not met or not concluded.")
+    ] = "",
     language: Annotated[str, typer.Option("--lang", help="vi or en; default: the run's language.")] = "",
 ) -> None:
     """Why a system got this verdict: evidence, rule, clause, remedy."""
-    from seccheck.authoring import basis_line
-    from seccheck.cli.words import finding_lines
+    from seccheck.cli.words import finding_lines, status_line
     from seccheck.errors import InputError
     from seccheck.runfolder import RunFolder
     from seccheck.yamlfile import did_you_mean
 
     folder = RunFolder.open(run)
     spoken = _language(language or folder.info.language)
-    one = folder.criteria.by_id(criterion)
-    registered = {entry.id: entry for entry in folder.registry.systems}
-    if system not in registered:
+    if criterion:
+        folder.criteria.by_id(criterion)
+    entry = next((one for one in folder.registry.systems if one.id == system), None)
+    if entry is None:
         raise InputError.at(
             str(run),
             f"expected a system of this run, found {system!r}",
-            hint=did_you_mean(system, registered),
+            hint=did_you_mean(system, [one.id for one in folder.registry.systems]),
         )
-    entry = registered[system]
-    typer.echo(f"{entry.id}: {entry.name.in_language(spoken)} (level {entry.level})")
-    typer.echo(f"{one.id}: {one.statement(spoken, entry.level)}")
+    status, shown = _findings_about(folder, system, criterion)
+    typer.echo(f"{entry.id}: {entry.name.in_language(spoken)} ({status_line(status, entry.level, spoken)})")
+    for name in [criterion] if criterion else dict.fromkeys(one["criterion"] for one in shown):
+        rule = folder.criteria.by_id(name)
+        typer.echo(f"\n{rule.id}: {rule.statement(spoken, entry.level)}")
+        for finding in shown:
+            if finding["criterion"] == name:
+                typer.echo("\n".join(finding_lines(finding, spoken)))
+    if criterion:
+        _explain_rule(rule, folder.criteria.sources, spoken)
+
+
+def _findings_about(folder: RunFolder, system: str, criterion: str) -> tuple[str, list[dict[str, Any]]]:
+    """A system's status, and its findings by `criterion`; by none given, those not met or not concluded."""
+    status, shown = "unassessed", []
     for own, finding in findings_of(folder):
-        if own["id"] == system and finding["criterion"] == criterion:
-            for line in finding_lines(finding, spoken):
-                typer.echo(line)
-    typer.echo(f"\n{one.text.rationale.in_language(spoken)}")
-    for basis in one.text.basis:
-        typer.echo("  " + basis_line(basis, folder.criteria.sources, spoken))
-    typer.echo(f"\n{one.text.remedy.in_language(spoken)}")
-    for product, setting in (one.text.remedy.model_extra or {}).items():
+        if own["id"] == system:
+            status = own["status"]
+            told = finding["criterion"] == criterion if criterion else finding["verdict"] in _OPEN
+            shown += [finding] if told else []
+    return status, shown
+
+
+def _explain_rule(rule: Criterion, sources: Mapping[str, Any], language: str) -> None:
+    """Why the rule is there, what it rests on, and how to mend."""
+    from seccheck.authoring import basis_line
+
+    typer.echo(f"\n{rule.text.rationale.in_language(language)}")
+    for basis in rule.text.basis:
+        typer.echo("  " + basis_line(basis, sources, language))
+    typer.echo(f"\n{rule.text.remedy.in_language(language)}")
+    for product, setting in (rule.text.remedy.model_extra or {}).items():
         typer.echo(f"  {product}:\n    " + str(setting).strip().replace("\n", "\n    "))
 
 

@@ -112,25 +112,40 @@ EXPLAIN = {
 }
 
 
+def verdict_line(finding: Mapping[str, Any], language: str) -> str:
+    """A verdict, with its reason in a sentence where it is not concluded."""
+    from seccheck.reports.words import Words
+
+    verdict = VERDICT[language][finding["verdict"]]
+    why = Words(language).reasons.get(finding["reason"] or "", finding["reason"] or "")
+    return f"{verdict} ({finding['reason']}: {why.rstrip('.')})" if finding["reason"] else verdict
+
+
+def status_line(status: str, level: int, language: str) -> str:
+    """A system's status and level: level 3, does not meet all."""
+    return f"{EXPLAIN[language]['level']} {level}, {STATUS[language][status]}"
+
+
 def finding_lines(finding: Mapping[str, Any], language: str) -> list[str]:
     """One finding with its evidence, as lines."""
-    say = EXPLAIN[language]
-    verdict = VERDICT[language][finding["verdict"]]
-    head = f"{verdict}: {finding['reason']}" if finding["reason"] else verdict
+    from seccheck.reports.words import Words
+
+    say, words = EXPLAIN[language], Words(language)
+    head = verdict_line(finding, language)
     if finding["target"]:
         head += f" {say['at']} {finding['target']}"
     if not finding["counted"]:
         head += f" ({say['advised']})"
     lines = ["", f"{head}; {say['by']} {DECIDED[language][finding['decided_by']]}"]
     for row in finding["evidence"]:
-        expected = f"{say['expected']} {row['expected']}, " if row["expected"] else ""
-        verdict = VERDICT[language][row["verdict"]]
-        lines.append(f"  {row['fact']}: {expected}{say['observed']} {row['observed']} [{verdict}]")
+        expected = f"{say['expected']} {words.expected(row['expected'])}, " if row["expected"] else ""
+        observed = f"{say['observed']} {words.value(row['observed'])}"
+        lines.append(f"  {row['fact']}: {expected}{observed} [{VERDICT[language][row['verdict']]}]")
     if finding["evidence_omitted"]:
         lines.append("  " + say["more"].format(n=finding["evidence_omitted"]))
     if waiver := finding["waiver"]:
-        words = say["waived"].format(until=waiver["until"], by=waiver["approved_by"], reason=waiver["reason"])
-        lines.append(f"  {words}")
+        said = say["waived"].format(until=waiver["until"], by=waiver["approved_by"], reason=waiver["reason"])
+        lines.append(f"  {said}")
     return [*lines, *(f"  {say['observation']} {digest}" for digest in finding["observations"])]
 
 

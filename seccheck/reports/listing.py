@@ -197,6 +197,6 @@ class Listing:
         """The clause that a criterion rests on, and how binding it is."""
         source = self.run.criteria.sources.get(basis.source)
         title = (source.title.get(self.language) or basis.source) if source else basis.source
-        clause = self.words.gettext("clause %(clause)s") % {"clause": basis.clause} if basis.clause else ""
+        cited = self.words.cited(title, source.number if source else "", basis.clause)
         kind = self.words.bases.get(basis.kind, basis.kind)
-        return ", ".join(part for part in (f"{kind}: {title}", clause, basis.remark(self.language)) if part)
+        return ", ".join(part for part in (f"{kind}: {cited}", basis.remark(self.language)) if part)

@@ -99,6 +99,25 @@ EXPECTATIONS = (
     ("no flaw that is known to be exploited", _("no flaw that is known to be exploited")),
 )
 """How an expectation begins in the evidence, which is recorded in English."""
+DOUBT = re.compile(r"\? \(([a-z-]+)\)")
+"""How the evidence records what could not be told, and why."""
+NOT_LOOKED_AT = "? (not-probed)"
+"""The same, where nobody looked; often because something else had decided already."""
+PLACES = (
+    (re.compile(r"Art\. (?P<article>[\d–]+)"), _("Art. %(article)s")),
+    (re.compile(r"Art\. (?P<article>\d+)\.(?P<clause>\d+)"), _("Art. %(article)s.%(clause)s")),
+    (
+        re.compile(r"Art\. (?P<article>\d+)\.(?P<clause>\d+)–(?P=article)\.(?P<last>\d+)"),
+        _("Art. %(article)s.%(clause)s–%(article)s.%(last)s"),
+    ),
+    (
+        re.compile(r"Art\. (?P<article>\d+)\.(?P<clause>\d+)\.(?P<point>\w)"),
+        _("Art. %(article)s.%(clause)s.%(point)s"),
+    ),
+    (re.compile(r"App\. (?P<part>[IVX–]+)"), _("App. %(part)s")),
+    (re.compile(r"(?P<clause>\d.*)"), _("clause %(clause)s")),
+)
+"""Places in a source, as the criteria write them."""
 NEWEST = re.compile(r"the newest patch level, or one superseded at most (\d+) days ago")
 VALUES = {
     "true": _("true"),
@@ -228,9 +247,26 @@ class Words:
         return self.value(text)
 
     def value(self, text: str) -> str:
-        """A value of the evidence: a yes or no in this language, anything else as it is."""
+        """A value of the evidence: a yes, a no or a doubt in this language, anything else as it is."""
+        if text == NOT_LOOKED_AT:
+            return self.gettext("not looked at")
+        if (doubt := DOUBT.fullmatch(text)) and doubt[1] in REASONS:
+            return self.gettext("unknown: %(why)s") % {"why": self.reasons[doubt[1]].rstrip(".")}
         first, mark, rest = text.partition(" (")
         return f"{self.gettext(VALUES[first])}{mark}{rest}" if first in VALUES else text
+
+    def cited(self, title: str, number: str, clause: str) -> str:
+        """A source and the places in it: Decree on … (85/2016/NĐ-CP), Art. 20.2.d."""
+        named = f"{title} ({number})" if number and number not in title else title
+        places = "; ".join(self._place(part) for part in clause.split("; "))
+        return f"{named}, {places}" if clause else named
+
+    def _place(self, text: str) -> str:
+        """A place as its source's language cites it: in Vietnamese from the point up to the article."""
+        for pattern, said in PLACES:
+            if place := pattern.fullmatch(text):
+                return self.gettext(said) % place.groupdict()
+        return text
 
     def reference(self, name: str) -> str:
         """What a reference snapshot is about."""
@@ -259,6 +295,17 @@ class Words:
         if len(text) <= 10:
             return self.day(text)
         return _shown(text, self.language, self.gettext("HH:mm, d MMMM y"))
+
+    def span(self, start: str, end: str) -> str:
+        """From one minute to another, the day once where both lie on it."""
+        first, last = self.time(start), self.time(end)
+        if len(start) <= 10 or first == last or self.day(start) != self.day(end):  # noqa: PLR2004 - a day
+            return first if first == last else f"{first} – {last}"
+        return self.gettext("%(start)s–%(end)s on %(day)s") % {
+            "start": _shown(start, self.language, "HH:mm"),
+            "end": _shown(end, self.language, "HH:mm"),
+            "day": self.day(end),
+        }
 
     def join(self, items: list[Any]) -> str:
         """A list in a sentence: a, b and c."""

@@ -74,10 +74,26 @@ def test_the_tally_speaks_vietnamese(place):
     assert done.stdout.splitlines()[0].startswith("1/4 hệ thống đáp ứng toàn bộ tiêu chí")
 
 
+def test_explain_of_a_whole_system_shows_what_is_not_met(place):
+    done = seccheck("explain", "run", "bad", "--lang", "vi", cwd=place)
+    assert done.returncode == 0
+    assert "SNIFF-01" in done.stdout
+    assert "yêu cầu có, thực tế không" in done.stdout
+    assert "Send it." not in done.stdout
+    good = seccheck("explain", "run", "good", cwd=place)
+    assert good.stdout.splitlines()[1:] == []
+
+
 def test_explain_shows_evidence_rule_and_remedy(place):
     done = seccheck("explain", "run", "bad", "SNIFF-01", cwd=place)
     assert done.returncode == 0
-    for part in ("Bad (level 1)", "fail", "expected true, observed false", "project choice", "Send it."):
+    for part in (
+        "Bad (level 1, does not meet all)",
+        "fail",
+        "expected true, observed false",
+        "choice of this project",
+        "Send it.",
+    ):
         assert part in done.stdout
 
 

@@ -50,3 +50,18 @@ def test_what_evidence_records_is_said_in_the_language_of_the_reader():
     assert words.expected("not one of: a") == "không phải một trong: a"
     assert words.value("true") == "có"
     assert Words("en").expected("only: TLSv1.3") == "only: TLSv1.3"
+    assert words.value("? (not-probed)") == "không kiểm tra"
+    assert words.value("? (timeout)") == "chưa rõ: Dịch vụ không trả lời trong thời gian quy định"
+
+
+def test_places_are_cited_as_the_sources_cite_them():
+    vi, en = Words("vi"), Words("en")
+    clause = "Art. 12–18; Art. 20.2.đ; Art. 9.9–9.10; App. II–V; 5–9.2.1.2; evidence_months"
+    assert en.cited("Decree", "", clause) == (
+        "Decree, Art. 12–18; Art. 20.2.đ; Art. 9.9–9.10; App. II–V; clause 5–9.2.1.2; evidence_months"
+    )
+    assert vi.cited("Nghị định", "85/2016/NĐ-CP", clause) == (
+        "Nghị định (85/2016/NĐ-CP), Điều 12–18; điểm đ khoản 2 Điều 20; khoản 9 đến khoản 10 Điều 9; "
+        "Phụ lục II–V; mục 5–9.2.1.2; evidence_months"
+    )
+    assert vi.cited("Luật số 24/2018/QH14", "24/2018/QH14", "") == "Luật số 24/2018/QH14"
