@@ -27,7 +27,18 @@ from bench.fleet.pki import Authority
 from bench.fleet.truth import Tally
 from bench.fleet.yard import Yard, everywhere
 
-PARTS = ("tls_openssl", "tls_stacks", "tls_java", "web", "services", "ssh", "exposure")
+PARTS = (
+    "tls_openssl",
+    "tls_stacks",
+    "tls_java",
+    "web",
+    "services",
+    "ssh",
+    "exposure",
+    "bans",
+    "ipv6",
+    "names",
+)
 
 
 def build(folder: Path, stack: contextlib.ExitStack, parts: list[str]) -> Yard:

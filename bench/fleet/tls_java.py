@@ -65,6 +65,14 @@ def cases(yard: Yard) -> None:
         fails="TLS-03 TLS-06",
         free="TLS-10",
     )
+    # SSL 3.0 knows no curves by its letter, and Java speaks it with them all the same
+    site(
+        "ssl3-ecdhe",
+        "SSLv3,TLSv1.2,TLSv1.3",
+        f"{both},TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+        fails="TLS-03 TLS-06",
+        free="TLS-10",
+    )
     site(
         "rc4",
         modern,

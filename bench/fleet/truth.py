@@ -9,6 +9,7 @@ from typing import Any
 
 PASS, FAIL, OPEN = "pass", "fail", "inconclusive"
 PASS_OR_OPEN, FAIL_OR_OPEN, ANY = "pass or open", "fail or open", "any"
+DOMAIN = ("DNS-02", "DNS-03", "DNS-04", "DNS-05", "MAI-01", "MAI-02")
 ALLOWED = {
     PASS: {PASS},
     FAIL: {FAIL},
@@ -33,6 +34,7 @@ _NET = ("NET-01", "NET-02", "NET-03", "NET-04", "NET-05", "NET-06", "ADM-01")
 _FROM = {
     "TLS-04": 3, "TLS-06": 3, "TLS-08": 2, "TLS-09": 2, "CRT-06": 2, "WEB-01": 3, "WEB-09": 2, "WEB-10": 3,
     "PAT-03": 2, "PAT-04": 2, "ADM-01": 2, "ADM-03": 2, "NET-07": 2, "DNS-06": 2,
+    "DNS-02": 2, "DNS-05": 2, "MAI-01": 2, "MAI-02": 3,
 }  # fmt: skip
 """The lowest level for which a criterion is asked, where it is not 1."""
 _USUAL = {"CRT-06": OPEN, "WEB-10": OPEN, "PAT-01": OPEN, "PAT-02": OPEN, "PAT-03": OPEN}
@@ -81,6 +83,8 @@ class Case:
     unit: str = "u"
     more: dict[str, Any] = field(default_factory=dict)
     """Further keys of the registry."""
+    never: str = ""
+    """What may fail or stay open, and never pass, whatever else is free."""
 
     def approve(self, ports: list[int]) -> None:
         """Approve `ports` besides those approved or declared, on every address."""
@@ -106,9 +110,13 @@ class Case:
     def expected(self) -> dict[tuple[str, str | None], str]:
         """By criterion and target what must come out."""
         truth: dict[tuple[str, str | None], str] = {}
-        for criterion in _NET:
+        for criterion in _NET if self.targets else ():
             if self.level >= _FROM.get(criterion, 1):
                 truth[criterion, None] = self._said(criterion, PASS, self)
+        for _ in self.more.get("domains", ())[:1]:
+            for criterion in DOMAIN:
+                if self.level >= _FROM.get(criterion, 1):
+                    truth[criterion, None] = self._said(criterion, PASS, self)
         for target in self.targets:
             for criterion in self._asked(target):
                 if self.level >= _FROM.get(criterion, 1):
@@ -157,6 +165,9 @@ class Case:
                 said = {PASS: PASS_OR_OPEN, FAIL: FAIL_OR_OPEN}.get(said, said)
             if _names(place.free, criterion):
                 said = ANY
+        for place in places:
+            if _names(getattr(place, "never", ""), criterion):
+                said = FAIL_OR_OPEN
         return said
 
 

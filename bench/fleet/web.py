@@ -599,10 +599,10 @@ def wrongly_declared(yard: Yard) -> None:
 
         return handler
 
-    for name, text in (
-        ("smtp", b"220 mail.example.vn ESMTP\r\n"),
-        ("ssh", b"SSH-2.0-Server\r\n"),
-        ("text", b"hello there\r\n"),
+    for name, text, seen in (
+        ("smtp", b"220 mail.example.vn ESMTP\r\n", ""),
+        ("ssh", b"SSH-2.0-Server\r\n", "ADM-01"),  # which it is, whatever it is declared to be
+        ("text", b"hello there\r\n", ""),
     ):
         address = yard.address()
         yard.serve(address, PORT, greets(text))
@@ -611,7 +611,7 @@ def wrongly_declared(yard: Yard) -> None:
             address,
             PORT,
             "tls",
-            fails="TLS-01",
+            fails=f"TLS-01 {seen}",
             opens=f"{no_tls} PAT-04",
             free="PAT-*",
         )
@@ -622,7 +622,7 @@ def wrongly_declared(yard: Yard) -> None:
             address,
             PORT,
             "https",
-            fails="TLS-01",
+            fails=f"TLS-01 {seen}",
             opens=f"{no_tls} {web} PAT-04",
             free="PAT-*",
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from seccheck.errors import SeccheckError
@@ -25,6 +26,9 @@ SECONDS = 2.0
 """Of the processor's time: what any one input may take. A busy machine does not change it."""
 LARGEST = 400_000
 """Bytes of facts that any one input may become."""
+_EXAMPLES = settings().max_examples
+SLOW = settings(max_examples=_EXAMPLES if _EXAMPLES >= 1000 else 8)
+"""For what takes a tenth of a second each: fewer examples where there are few anyway."""
 UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufdd0-\ufdef\ud800-\udfff"
     + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))

@@ -16,7 +16,7 @@ from seccheck.probes.banner.stores import decode, encode, memcached, mongodb_bef
 from seccheck.probes.banner.talk import refuse_options
 from seccheck.reference.evidence import read_evidence
 from seccheck.reference.versions import compare, compare_packages, parts, reaches, revision, upstream, within
-from tests.fuzz.properties import Recorded, bounded, endpoint, heard, hostile, looked, sound, words
+from tests.fuzz.properties import SLOW, Recorded, bounded, endpoint, heard, hostile, looked, sound, words
 
 pytestmark = pytest.mark.fuzz
 
@@ -65,6 +65,7 @@ TEXTS = (
 )  # fmt: skip
 
 
+@SLOW
 @given(st.sampled_from(sorted(SAID)), st.data())
 def test_a_whole_look(service: str, data: st.DataObject) -> None:
     answers = data.draw(st.lists(hostile(*SAID[service]) | hostile(*ALL), min_size=1, max_size=4))

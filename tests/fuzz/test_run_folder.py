@@ -31,7 +31,7 @@ from seccheck.reference.snapshot import load_reference, load_reference_bytes, pa
 from seccheck.reports.run import RunFolder as Finished
 from seccheck.runfolder import RunFolder
 from tests import small
-from tests.fuzz.properties import NOW, damaged, hostile, read, words
+from tests.fuzz.properties import NOW, SLOW, damaged, hostile, read, words
 from tests.test_bundle import FILES, PASSPHRASE, finished
 from tests.tools import free_port
 
@@ -96,6 +96,7 @@ def altered(draw: st.DrawFn, sample: bytes) -> bytes:
     return data
 
 
+@SLOW
 @given(st.data())
 def test_a_run_folder_that_was_changed(run: Path, data: st.DataObject) -> None:
     files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != "lock")
@@ -143,6 +144,7 @@ HOSTILE_TEXT = words(
 )
 
 
+@SLOW
 @given(st.lists(HOSTILE_TEXT, min_size=1, max_size=5))
 @example(['"}}\n' + FORGED + "\n", "mine"])
 def test_what_one_target_says_stands_in_its_own_line(told: list[str]) -> None:
@@ -313,6 +315,7 @@ def test_documents_of_reference_data(sample: bytes, data: st.DataObject) -> None
 PACKED = pack(OURS)
 
 
+@SLOW
 @given(st.data())
 def test_packed_reference_data(data: st.DataObject) -> None:
     changed = data.draw(damaged(PACKED[:50_000], most=2)) + PACKED[50_000:]

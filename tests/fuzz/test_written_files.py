@@ -21,7 +21,7 @@ from seccheck.probes import load_probes
 from seccheck.registry import load_registry
 from seccheck.waivers import load_waivers
 from seccheck.yamlfile import read_yaml
-from tests.fuzz.properties import damaged, hostile, read, words
+from tests.fuzz.properties import SLOW, damaged, hostile, read, words
 from tests.small import CRITERIA, REGISTRY, SET
 
 pytestmark = pytest.mark.fuzz
@@ -113,6 +113,7 @@ def test_registries(place: Path, data: bytes) -> None:
     read(lambda: load_registry(path, authorised=False))
 
 
+@SLOW
 @given(edited(CRITERIA.encode()), edited(SET.encode()))
 def test_criteria_and_sets(place: Path, criteria: bytes, chosen: bytes) -> None:
     written(place, "one.yaml", criteria)
@@ -120,6 +121,7 @@ def test_criteria_and_sets(place: Path, criteria: bytes, chosen: bytes) -> None:
     read(lambda: load_criteria(str(path), load_probes()))
 
 
+@SLOW
 @given(edited(CRITERIA.encode()))
 def test_criteria_in_a_sound_set(place: Path, criteria: bytes) -> None:
     written(place, "two.yaml", criteria)
@@ -245,6 +247,7 @@ def books(draw: st.DrawFn) -> bytes:
     return packed(members)
 
 
+@SLOW
 @given(books() | damaged(packed(BOOK)))
 def test_workbooks(place: Path, data: bytes) -> None:
     imported(place, written(place, "systems.xlsx", data))
