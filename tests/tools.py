@@ -37,6 +37,7 @@ PACKAGES = {
     "dnssec-signzone": "bind9-utils",
     "memcached": "memcached",
     "slapd": "slapd",
+    "snmpd": "snmpd",
     "mariadbd": "mariadb-server",
     "testssl": "testssl.sh",
 }

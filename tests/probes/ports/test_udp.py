@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from pathlib import Path
 
@@ -113,6 +114,32 @@ def test_memcached(switch: str, place: Place) -> None:
         assert found.udp_services == ()
         assert answer.state == "closed"
     assert found.undecided == ()
+
+
+def test_snmpd(tmp_path: Path) -> None:
+    """Net-SNMP with the community that everybody knows, and with another one."""
+    for community, expected in (("public", ("snmp",)), ("of-our-own", ())):
+        port = free_port(kind=socket.SOCK_DGRAM)
+        declared = Place("127.0.0.1")
+        (tmp_path / "snmpd.conf").write_text(f"rocommunity {community}\n")
+        command = [tool("snmpd"), "-f", "-C", "-c", str(tmp_path / "snmpd.conf"), "-Lo"]
+        try:
+            with running(*command, "-I", "-smux", "-p", str(tmp_path / "pid"), f"udp:127.0.0.1:{port}"):
+                wait_for(lambda port=port: not _is_free(port))  # type: ignore[misc]
+                found = asked("127.0.0.1", f"snmp:{port}", declared=(declared.tcp(),))
+        finally:
+            declared.close()
+        assert found.udp_services == expected
+        assert found.undecided == ()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def ntp_control(data: bytes) -> bytes | None:
