@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from seccheck.errors import JournalError
+from seccheck.errors import UNREADABLE, JournalError
 from seccheck.judgement import Failure
 from seccheck.lines import Lines, listed
 from seccheck.model import Record, canonical, digest, timestamp
@@ -80,7 +80,7 @@ def read_plan(path: Path) -> Plan:
     try:
         with path.open("rb") as file:
             head = msgspec.json.decode(file.readline().partition(b',"names":[')[0] + b"}", type=PlanHead)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise JournalError(
             f"{path}: damaged: {error}", next_step="restore the run folder from a copy"
         ) from None

@@ -1,6 +1,7 @@
 """Criteria and sets: every mistake with file, line and a hint, all of them at once; every example holds."""
 
 import textwrap
+from datetime import date
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_mistakes_in_a_criterion(place, old, new, line, message, hint):
         ("- OWN-01", "- {use: OWN-01, wieght: advised}", 7, "", "weight"),
         ("- OWN-01", "- OWN-01\n- {drop: OWN-01}", 8, "a `reason`", ""),
         ("- OWN-01", "- OWN-01\n- {drop: TLS-01, reason: x}", 8, "that this set has", ""),
-        ("id: own", "id: own\nextends: project06-2023", 0, "project06-2023", "project06-202"),
+        ("id: own", "id: own\nextends: project06-2023", 3, "project06-2023", "project06-202"),
         ("version:", "verson:", 3, "", "version"),
     ],
 )
@@ -139,7 +140,7 @@ def test_a_set_extends_drops_and_tightens(tmp_path):
         name: {en: Ours, vi: Của ta}
         extends: project06-2024
         criteria:
-        - {use: TLS-03, weight: advised, effective_from: 2027-01-01}
+        - {use: TLS-03, weight: advised, effective_from: 2027-01-01, reason: being replaced}
         - {drop: "WEB-*", reason: no web servers}
         """)
     )
@@ -177,3 +178,98 @@ def test_a_statement_shows_the_values_of_the_level(place):
     one = load(place).by_id("OWN-01")
     assert one.statement("en", 4) == "At least 3072 bits"
     assert one.statement("vi") == "Tối thiểu 2048/3072 bit"
+
+
+EXTENDED = """\
+seccheck: set/1
+id: ours
+version: "1"
+name: {{en: Ours, vi: Của ta}}
+extends: {base}
+criteria:
+{lines}
+"""
+
+
+def extended(place, lines, base="set.yaml"):
+    (place / "ours.yaml").write_text(EXTENDED.format(base=base, lines=lines))
+    return load_criteria(str(place / "ours.yaml"), load_probes())
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("{use: OWN-01, parameters: {bits: 1024}}", "bits: 1024 at level 1 (there: 2048)"),
+        ("{use: OWN-01, parameters: {bits: 2048}}", "bits: 2048 at level 4 (there: 3072)"),
+        ("{use: OWN-01, weight: advised}", "weight: advised"),
+        ("{use: OWN-01, effective_from: 2030-01-01}", "effective_from: 2030-01-01"),
+        ("{use: OWN-01, grace_until: 2030-01-01}", "grace_until: 2030-01-01"),
+    ],
+)
+def test_less_than_the_extended_set_asks_needs_a_reason(place, line, found):
+    with pytest.raises(InputError) as caught:
+        extended(place, f"- {line}")
+    (problem,) = caught.value.problems
+    assert found in problem.message
+    assert problem.line == 7
+    assert "reason" in problem.hint
+    ours = extended(place, f"- {line[:-1]}, reason: an old device}}")
+    assert ours.eased == {"OWN-01": "an old device"}
+
+
+@pytest.mark.parametrize("bits", ["4096", "{1: 2048, 3: 3072}"])
+def test_more_than_the_extended_set_asks_needs_none(place, bits):
+    assert extended(place, f"- {{use: OWN-01, parameters: {{bits: {bits}}}}}").eased == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "line", "message"),
+    [
+        ("{use: OWN-01, parameters: {bits: many}}", 7, "expected a whole number for bits of OWN-01"),
+        ("{use: OWN-01, parameters: {bits: {1: 2048, 9: 4096}}}", 7, "levels from 1 to 5"),
+        ("{use: OWN-01, until_then: {bits: 1024}}", 7, "expected `grace_until` beside `until_then`"),
+        (
+            "{use: OWN-01, effective_from: 2027-02-01, grace_until: 2027-01-01}",
+            7,
+            "ends after it takes effect",
+        ),
+        ("{drop: OWN-01, reason: x, weight: advised}", 7, "expected only `reason` beside `drop`"),
+        ("{use: OWN-01, drop: OWN-01}", 7, "either `use` or `drop`"),
+    ],
+)
+def test_lines_of_a_set_that_make_no_sense(place, entry, line, message):
+    with pytest.raises(InputError) as caught:
+        extended(place, f"- {entry}")
+    assert [(one.line, message in one.message) for one in caught.value.problems][0] == (line, True)
+
+
+def test_a_set_does_not_extend_itself(place):
+    (place / "set.yaml").write_text(SET.replace("id: own", "id: own\nextends: ours.yaml"))
+    with pytest.raises(InputError, match=r"ours.yaml extends set.yaml extends ours.yaml") as caught:
+        extended(place, "- OWN-01")
+    assert caught.value.problems[0].line == 3
+
+
+def test_a_grace_with_earlier_values_excuses_only_what_is_new(place):
+    ours = extended(
+        place, "- {use: OWN-01, parameters: {bits: 4096}, grace_until: 2027-06-30, until_then: {bits: 2048}}"
+    )
+    one = ours.by_id("OWN-01")
+    during, after = one.on(date(2027, 6, 30)), one.on(date(2027, 7, 1))
+    assert (during.at_level(4)["bits"], after.at_level(4)["bits"]) == (2048, 4096)
+    assert during.statement("en", 4) == "At least 2048 bits"
+    assert during.counts_on(date(2027, 6, 30))
+    assert during.coming is one
+    assert after.coming is None
+    again = criteria_from_data(ours.as_data(), load_probes())
+    assert again.digest == ours.digest
+    assert again.on(date(2027, 6, 30)).by_id("OWN-01").at_level(4)["bits"] == 2048
+
+
+def test_a_grace_may_be_for_systems_with_a_tag(place):
+    one = extended(
+        place, "- {use: OWN-01, grace_until: 2027-06-30, grace_for: old, reason: Art. 39.1}"
+    ).by_id("OWN-01")
+    assert one.counts_on(date(2027, 6, 30), ("new",))
+    assert not one.counts_on(date(2027, 6, 30), ("old",))
+    assert one.counts_on(date(2027, 7, 1), ("old",))

@@ -30,7 +30,7 @@ criteria:
   - {given: {tls: {chains: [{trusted: false}]}}, then: fail}
   - {given: {tls: {failed: timeout}}, then: inconclusive}
 """
-SYSTEM = SimpleNamespace(id="one", level=3, evidence={})
+SYSTEM = SimpleNamespace(id="one", level=3, evidence={}, tags=())
 
 
 class Seen:
