@@ -118,14 +118,15 @@ def look(
     if not tcp.silent():
         tcp.check((yield Knock(params.declared, SECOND)))
     elif not any(heard.reply or heard.refused for heard in udp.values()):
-        raise ProbeFailed(tcp.why_silent(), f"no answer from any of {len(tcp.looks)} TCP ports")
+        raise ProbeFailed(tcp.why_silent(), f"no answer from any of {len(tcp.looks) + len(udp)} ports")
     undecided: list[Undecided] = []
     facts: dict[str, Any] = {"reference_answered": tcp.reference if params.declared else None}
     if params.tcp or params.tcp_sets:
         told = yield Introduce(tcp.strangers()[:MAX_INTRODUCED], params.declared)
         facts |= {"engine": engine, **_tcp_facts(tcp, told, undecided)}
     if services:
-        facts |= _udp_facts(udp, tcp.reference, undecided)
+        # who answers for every TCP port may be a box in between, which says nothing of the host's UDP
+        facts |= _udp_facts(udp, tcp.reference and not tcp.everything_open, undecided)
     return PortsFacts(**facts, undecided=tuple(undecided))
 
 

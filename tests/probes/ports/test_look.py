@@ -174,6 +174,12 @@ def test_a_host_that_answers_on_every_port_tells_nothing() -> None:
     assert max(asked.values()) <= 2
 
 
+def test_a_host_that_answers_on_every_port_leaves_silent_udp_in_doubt() -> None:
+    found, _ = world(lambda *_: SYN_ACK, PortsParams(tcp_sets=("table",), udp=("snmp",), declared=(443,)))
+    assert found.udp_services == ()
+    assert doubts(found, "udp_services") == {("snmp", "timeout")}
+
+
 def test_canaries_give_a_tarpit_away_that_few_ports_would_not() -> None:
     params = PortsParams(tcp=(3306, 5432, 6379), declared=(443,))
     found, _ = world(lambda *_: SYN_ACK, params)
