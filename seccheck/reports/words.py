@@ -78,7 +78,10 @@ REASONS = {
     "backport-possible": _(
         "The version shown may carry corrections brought back by its distribution; a document can decide."
     ),
-    "stale": _("The reference data was too old on the day to rule out newer flaws."),
+    "stale": _(
+        "The reference data was too old on the day to rule out newer flaws;"
+        " bring it up to date (seccheck feeds update) and scan again."
+    ),
     "no-data": _("The reference data says nothing about this product."),
     "no-valid-evidence": _("The document that would decide is missing, out of date or changed."),
     "not-probed": _(
@@ -134,6 +137,7 @@ REFERENCE_NAMES = {
     "backports": _("Corrected packages of distributions"),
     "builds": _("Builds of products"),
     "debian": _("Packages of Debian"),
+    "ubuntu": _("Packages of Ubuntu"),
     "products": _("Names of products"),
     "ranges": _("Versions with known flaws"),
 }
