@@ -208,7 +208,7 @@ def rule_version(operator: str, operand: Any, fact: Value, evidence: Evidence) -
         fact=fact.label,
         operator=operator,
         expected=ruling.expected,
-        observed=ruling.observed,
+        observed=f"{ruling.observed}; next: {ruling.next_step}" if ruling.next_step else ruling.observed,
         verdict=ruling.verdict,
     )
     return Judgement(verdict=ruling.verdict, reason=ruling.reason, rows=(row,))

@@ -79,6 +79,8 @@ class Case:
         words = [self.product.name, self.product.version]
         if self.product.distribution:
             words.append(f"({' '.join(filter(None, (self.product.distribution, self.product.revision)))})")
+        if self.product.confidence == GUESSED:
+            words.append(f"(by {self.product.source} alone)")
         return " ".join(filter(None, words))
 
     def passed(self, expected: str, observed: str) -> Ruling:
@@ -113,8 +115,7 @@ class Case:
 
     def _guessed(self, expected: str, observed: str, candidates: Iterable[str] = ()) -> Ruling:
         """What only another program says of a service: a lead, and no ruling either way."""
-        told = f"{observed} (as {self.product.source} takes it for, which decides nothing)"
-        return self.open(Reason.UNDISCLOSED, expected, told, candidates)
+        return self.open(Reason.UNDISCLOSED, expected, f"{observed}, were it so", candidates)
 
     def unseen(self, expected: str, candidates: Iterable[str] = ()) -> Ruling:
         """The patch level of a distribution's build that the banner does not carry."""
