@@ -18,7 +18,8 @@ from functools import cmp_to_key
 
 import msgspec
 
-from seccheck.feeds.malformed import Malformed
+from seccheck.errors import UNREADABLE
+from seccheck.feeds.malformed import Malformed, day_of
 from seccheck.model import Record
 from seccheck.reference.snapshot import PackageLevel, Packages, Reference
 from seccheck.reference.versions import compare_packages
@@ -29,8 +30,8 @@ _RENAMED = re.compile(r"(php|tomcat|mariadb|mysql)-?\d+(?:\.\d+)*")
 _ECOSYSTEM = re.compile(r"Ubuntu(?P<extended>:Pro)?:(?P<release>\d\d\.\d\d)(?::LTS)?")
 """Of the paid repositories only plain Pro: what FIPS and real-time builds lack says nothing of the others."""
 _CVE = re.compile(r"CVE-\d{4}-\d{4,}")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _order = cmp_to_key(compare_packages)
+_versions = msgspec.json.Decoder(tuple[str, ...])
 
 
 class _Package(Record):
@@ -50,7 +51,8 @@ class _Range(Record):
 class _Affected(Record):
     package: _Package
     ranges: tuple[_Range, ...] = ()
-    versions: tuple[str, ...] = ()
+    versions: msgspec.Raw = msgspec.Raw(b"[]")
+    """Every version that is affected: long for kernels, and read only of packages we know."""
 
 
 class _Osv(Record):
@@ -70,15 +72,15 @@ class _Line:
     uploads: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     """By version that a notice announced: its day, and the flaws it repairs."""
     fixed: dict[str, str] = field(default_factory=dict)
-    seen: str = ""
-    """The highest version that any record names."""
+    seen: set[str] = field(default_factory=set)
+    """Every version that any record names."""
 
     def add(self, other: _Line) -> None:
         for version, (day, flaws) in other.uploads.items():
             self.upload(version, day, flaws)
         for cve, version in other.fixed.items():
             self.repair(cve, version)
-        self.see(other.seen)
+        self.seen |= other.seen
 
     def upload(self, version: str, day: str, flaws: set[str]) -> None:
         before, known = self.uploads.get(version, (day, set()))
@@ -88,10 +90,6 @@ class _Line:
         before = self.fixed.get(cve)
         if before is None or compare_packages(version, before) > 0:
             self.fixed[cve] = version
-
-    def see(self, version: str) -> None:
-        if version and (not self.seen or compare_packages(version, self.seen) > 0):
-            self.seen = version
 
     def level(self, keep: set[str], extended: PackageLevel | None = None) -> PackageLevel:
         versions = sorted(self.uploads, key=_order, reverse=True)
@@ -103,7 +101,7 @@ class _Line:
                 (version, day, tuple(sorted(flaws & keep))) for version, (day, flaws) in uploads.items()
             ),
             fixed={cve: version for cve, version in sorted(self.fixed.items()) if cve in keep},
-            seen=self.seen,
+            seen=max(self.seen, key=_order, default=""),
             extended=extended,
         )
 
@@ -116,10 +114,13 @@ def packages(data: bytes, reference: Reference) -> tuple[Packages, str]:
     wanted = {source: name for name, entry in reference.products.items() for source in entry.packages}
     lines: dict[tuple[str, str, bool], _Line] = {}
     latest = ""
-    for record in _records(data):
-        latest = max(latest, _day(record.modified))
-        if not record.withdrawn:
-            _note(record, wanted, lines)
+    try:
+        for record in _records(data):
+            latest = max(latest, day_of(record.modified))
+            if not record.withdrawn:
+                _note(record, wanted, lines)
+    except (lzma.LZMAError, tarfile.TarError, EOFError, *UNREADABLE) as error:
+        raise Malformed(f"not an archive of OSV records: {error}") from None
     if not lines:
         raise Malformed("none of the packages we know is in it")
     found: dict[str, dict[str, PackageLevel]] = {}
@@ -143,17 +144,17 @@ def packages(data: bytes, reference: Reference) -> tuple[Packages, str]:
 def _records(data: bytes) -> Iterator[_Osv]:
     decoder = msgspec.json.Decoder(_Osv)
     unpacked = 0
-    try:
-        with lzma.open(io.BytesIO(data)) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                unpacked += member.size
-                if member.size > MAX_RECORD or unpacked > MAX_UNPACKED:
-                    raise Malformed(f"{member.name[:80]!r} is too large")
-                file = archive.extractfile(member) if member.name.endswith(".json") else None
-                if file is not None:
-                    yield decoder.decode(file.read())
-    except (lzma.LZMAError, tarfile.TarError, EOFError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Malformed(f"not an archive of OSV records: {error}") from None
+    with (
+        lzma.open(io.BytesIO(data)) as stream,
+        tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive,
+    ):
+        for member in archive:
+            unpacked += member.size
+            if member.size > MAX_RECORD or unpacked > MAX_UNPACKED:
+                raise Malformed(f"{member.name[:80]!r} is too large")
+            file = archive.extractfile(member) if member.name.endswith(".json") else None
+            if file is not None:
+                yield decoder.decode(file.read())
 
 
 def _note(record: _Osv, wanted: dict[str, str], lines: dict[tuple[str, str, bool], _Line]) -> None:
@@ -168,16 +169,9 @@ def _note(record: _Osv, wanted: dict[str, str], lines: dict[tuple[str, str, bool
         line = lines.setdefault((source, f"ubuntu {place['release']}", bool(place["extended"])), _Line())
         ranges = (one for one in affected.ranges if one.type == "ECOSYSTEM")
         repairs = [event.fixed for one in ranges for event in one.events if event.fixed]
-        for version in (*affected.versions, *repairs):
-            line.see(version)
+        line.seen.update(_versions.decode(affected.versions), repairs)
         for version in repairs:
             for cve in flaws:
                 line.repair(cve, version)
             if notice:
-                line.upload(version, _day(record.published), flaws)
-
-
-def _day(text: str) -> str:
-    if not _DAY.match(text):
-        raise Malformed(f"{text[:40]!r} is no date")
-    return text[:10]
+                line.upload(version, day_of(record.published), flaws)
