@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from seccheck.errors import UNREADABLE
 from seccheck.feeds import ubuntu
 from seccheck.feeds.malformed import Malformed as Malformed
+from seccheck.feeds.malformed import day_of
 from seccheck.model import Record, as_dict
 from seccheck.reference.snapshot import (
     Affected,
@@ -96,13 +96,6 @@ def _decode(data: bytes, kind: Any) -> Any:
         raise Malformed(str(error)) from None
 
 
-def _day(text: str) -> str:
-    try:
-        return date.fromisoformat(text[:10]).isoformat()
-    except ValueError:
-        raise Malformed(f"{text[:40]!r} is no date") from None
-
-
 # ---------------------------------------------------------------------------- endoflife.date, API v1
 
 
@@ -148,7 +141,7 @@ def support(data: bytes, _reference: Reference) -> Content:
     }
     entries = sum(len(product.cycles) for product in products.values())
     return Content(
-        Support(products=products), entries, _day(answer.generated_at) if answer.generated_at else ""
+        Support(products=products), entries, day_of(answer.generated_at) if answer.generated_at else ""
     )
 
 
@@ -156,11 +149,11 @@ def _cycle(release: _EolRelease) -> Cycle:
     latest = release.latest
     return Cycle(
         name=release.name,
-        released=_day(release.release_date) if release.release_date else "",
-        ended=_day(release.eol_from) if release.eol_from else release.is_eol,
-        extended=_day(release.eoes_from) if release.eoes_from else release.is_eoes,
+        released=day_of(release.release_date) if release.release_date else "",
+        ended=day_of(release.eol_from) if release.eol_from else release.is_eol,
+        extended=day_of(release.eoes_from) if release.eoes_from else release.is_eoes,
         latest=latest.name if latest else "",
-        latest_date=_day(latest.date) if latest and latest.date else "",
+        latest_date=day_of(latest.date) if latest and latest.date else "",
     )
 
 
@@ -189,7 +182,7 @@ def releases(files: Mapping[str, bytes], reference: Reference) -> Content:
         listed = answer.versions if answer.versions is not None else answer.releases
         if not listed:
             raise Malformed(f"{slug}: no release is listed")
-        dated = {name: _day(release.date) for name, release in listed.items()}
+        dated = {name: day_of(release.date) for name, release in listed.items()}
         since = min(reference.releases(slug).values(), default="2016-01-01")
         products[slug] = {name: day for name, day in dated.items() if day >= since}
     if not products:
@@ -237,11 +230,11 @@ def exploited(data: bytes, reference: Reference) -> Content:
                     cve=entry.cve_id,
                     product=named,
                     name=entry.vulnerability_name,
-                    added=_day(entry.date_added),
+                    added=day_of(entry.date_added),
                     ransomware=entry.known_ransomware_campaign_use == "Known",
                 )
             )
-    ids = {entry.cve_id: _day(entry.date_added) for entry in answer.vulnerabilities}
+    ids = {entry.cve_id: day_of(entry.date_added) for entry in answer.vulnerabilities}
     if not ids:
         raise Malformed("it has no entries")
     if len(ids) * 2 < len(reference.exploited_ids):
@@ -249,7 +242,7 @@ def exploited(data: bytes, reference: Reference) -> Content:
         ids = {**reference.exploited_ids, **ids}
     ordered = tuple(sorted(flaws, key=lambda flaw: (flaw.product, flaw.cve)))
     content = Catalogue(flaws=ordered, ids=dict(sorted(ids.items())))
-    return Content(content, len(ids), _day(answer.date_released))
+    return Content(content, len(ids), day_of(answer.date_released))
 
 
 # -------------------------------------------------------------------------------------- NVD, API 2.0
@@ -328,7 +321,7 @@ def ranges(pages: Iterable[NvdPage], reference: Reference) -> Content:
                     continue
                 merged[item.cve.id, product] = _merged(item.cve.id, product, rows, system, known)
     flaws = tuple(merged[key] for key in sorted(merged, key=lambda key: (key[1], key[0])))
-    return Content(Ranges(flaws=flaws), len(flaws), _day(pages[0].timestamp))
+    return Content(Ranges(flaws=flaws), len(flaws), day_of(pages[0].timestamp))
 
 
 def _merged(cve: str, product: str, rows: tuple[Affected, ...], system: str, known: Flaw | None) -> Flaw:

@@ -14,6 +14,8 @@ from seccheck.probes.banner.facts import BannerParams
 from seccheck.probes.banner.fingerprints import beyond_major, disclosed, parse, sources
 from seccheck.probes.banner.stores import decode, encode, memcached, mongodb_before_3_6
 from seccheck.probes.banner.talk import refuse_options
+from seccheck.probes.banner.versions import product
+from seccheck.probes.banner.versions import read as read_leads
 from seccheck.reference.evidence import read_evidence
 from seccheck.reference.versions import compare, compare_packages, parts, reaches, revision, upstream, within
 from tests.fuzz.properties import SLOW, Recorded, bounded, endpoint, heard, hostile, looked, sound, words
@@ -131,6 +133,26 @@ def test_repeated_words(source: str, one: str, other: str, times: int) -> None:
     with bounded():
         parse(source, (one + other) * times)
         disclosed(source, f"{one} " * times + other)
+
+
+LEADS = (
+    b'<nmaprun><host><address addr="127.0.0.1" addrtype="ipv4"/><ports><port protocol="tcp" portid="22">'
+    b'<state state="open"/><service name="ssh" product="OpenSSH" version="9.2p1" extrainfo="x" ostype="Linux" '
+    b'method="probed" servicefp="SF-Port22"><cpe>cpe:/a:openbsd:openssh:9.2p1</cpe></service></port></ports></host>'
+    b'<host timedout="true"><address addr="::1" addrtype="ipv6"/></host></nmaprun>'
+)
+
+
+@given(hostile(LEADS, LEADS.replace(b"OpenSSH", b"&#x202e;&lt;&#10;" * 200)))
+def test_what_nmap_calls_a_service(xml: bytes) -> None:
+    with bounded():
+        try:
+            hosts = read_leads(xml, (22,))
+        except (KeyError, ValueError):  # which ends the run with a reason for every look that waits for it
+            return
+    for host in hosts.values():
+        for lead in host.ports.values():
+            sound(product(lead))
 
 
 VERSIONS = words(

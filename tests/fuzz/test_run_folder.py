@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import lzma
 import shutil
+import tarfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,7 +23,8 @@ from securesystemslib.dsse import Envelope
 from seccheck import bundle, keys
 from seccheck.assessment import conclude
 from seccheck.errors import SeccheckError
-from seccheck.feeds import import_file
+from seccheck.feeds import import_file, ubuntu
+from seccheck.feeds.malformed import Malformed
 from seccheck.journal import Journal
 from seccheck.model import canonical, safe_text
 from seccheck.observation import Observation
@@ -296,6 +300,39 @@ def test_what_publishers_serve(kind: str, data: st.DataObject) -> None:
         )
         if taken and any(one.state == "updated" for one in taken):
             ruled(place)
+
+
+def _archive(*records: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for number, data in enumerate(records):
+            member = tarfile.TarInfo(f"./osv/{number}.json")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+OSV = json.dumps({
+    "id": "USN-6859-1", "modified": "2027-01-01T00:00:00Z", "published": "2026-12-01T00:00:00Z",
+    "related": ["CVE-2021-23017"], "affected": [{
+        "package": {"ecosystem": "Ubuntu:22.04:LTS", "name": "nginx"}, "versions": ["1.18.0-6ubuntu14"],
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.18.0-6ubuntu14.5"}]}]}],
+}).encode()  # fmt: skip
+
+
+@given(st.data())
+def test_archives_of_osv_records(data: st.DataObject) -> None:
+    record = data.draw(altered(OSV))
+    packed = lzma.compress(data.draw(damaged(_archive(OSV, record), most=2)), preset=0)
+    packed = data.draw(damaged(packed, most=1))
+    read(lambda: _levels(packed))
+
+
+def _levels(packed: bytes) -> object:
+    try:
+        return ubuntu.packages(packed, OURS)
+    except Malformed as error:  # as it is shown to who imports the file
+        raise SeccheckError(str(error)) from None
 
 
 @pytest.mark.parametrize("day", ["2027-99-99", "0000-00-00", "2025-02-30", "٢٠٢٥-01-01"])
