@@ -6,16 +6,26 @@ from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
 
 from seccheck.errors import InputError
-from seccheck.model import as_dict
+from seccheck.hosts import check_network
+from seccheck.model import Model, as_dict
 from seccheck.permission import UNLIMITED, Limits, Permission, Resolver, Scope, Window, parse_address
 from seccheck.system import Authorisation, LimitSettings, System
+from seccheck.units import Listed
+from seccheck.yamlfile import read_yaml, validate
 
 if TYPE_CHECKING:
     from seccheck.registry import Registry
 
+_Network = Annotated[
+    str,
+    AfterValidator(check_network),
+    Field(json_schema_extra={"expected": "a network such as 203.0.113.0/24"}),
+]
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -160,3 +170,36 @@ def _certificates(registry: Registry, path: Path, key: str) -> str:
             hint="convert DER with: openssl x509 -inform DER -in FILE -out FILE.pem",
         ) from None
     return text
+
+
+class Networks(Model):
+    """What the owner of a worker allows it to touch: these keys of a registry, in a file of their own."""
+
+    seccheck: Literal["networks/1"]
+    networks: Annotated[Listed[_Network], Field(min_length=1)]
+    authorisation: Authorisation | None = None
+    limits: LimitSettings | None = None
+
+
+def load_networks(path: Path) -> tuple[Permission, ...]:
+    """The permissions in a `networks/1` file. Raises `InputError` for a mistake in it.
+
+    As in a registry: loopback needs no authorisation and is unlimited, unless the file says limits.
+    """
+    document = read_yaml(path)
+    written = validate(document, Networks)
+    window = _window(written.authorisation)
+    permissions = []
+    for index, network in enumerate(written.networks):
+        loopback = ip_network(network).is_loopback
+        if not loopback and window is None:
+            raise InputError.at(
+                path,
+                f"expected an authorisation: {network} is not loopback, and nobody has allowed looking there",
+                line=document.line(("networks", index)),
+                key=f"networks[{index}]",
+                hint="write authorisation: {approved_by: …, document: …, valid: {from: …, until: …}}",
+            )
+        usual = UNLIMITED if loopback else Limits()
+        permissions.append(Permission(network=network, window=window, limits=_limited(usual, written.limits)))
+    return tuple(permissions)

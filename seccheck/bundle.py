@@ -29,6 +29,7 @@ from seccheck.faults import Fault, FaultError, fault
 from seccheck.keys import PublicKey
 from seccheck.model import Record, canonical, moment, timestamp
 from seccheck.runfolder import MANIFEST
+from seccheck.sealed import SealError, seal, unseal
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -144,8 +145,6 @@ def sign(run: Path, signer: CryptoSigner, out: Path, now: datetime | None = None
 
     Raises `FaultError` when the run is unfinished, or is not as its manifest says.
     """
-    from securesystemslib.dsse import Envelope
-
     if out.exists():
         raise InputError.at(out, "expected the name of a new file", hint="choose another --out")
     files = _check_folder(run)
@@ -158,9 +157,8 @@ def sign(run: Path, signer: CryptoSigner, out: Path, now: datetime | None = None
             Subject(name=name, digest=Digests(sha256=files[name]))
             for name in sorted(files, key=lambda name: (name != INNER, name))
         )
-        envelope = Envelope(canonical(Statement(subject=subjects, predicate=says)), PAYLOAD_TYPE, {})
-        envelope.sign(signer)
-        _write_outer(draft, canonical(envelope.to_dict()), inner)
+        envelope = seal(canonical(Statement(subject=subjects, predicate=says)), PAYLOAD_TYPE, signer)
+        _write_outer(draft, envelope, inner)
         draft.replace(out)
     return says
 
@@ -325,40 +323,18 @@ def _parts(path: Path, place: Path) -> tuple[bytes, Path]:
 
 def _signed(path: Path, raw: bytes, keys: Mapping[str, PublicKey]) -> tuple[Statement, PublicKey]:
     """The statement in the envelope, and the key that signed it."""
-    from securesystemslib.dsse import Envelope
-    from securesystemslib.exceptions import VerificationError
-
     try:
-        fields = msgspec.json.decode(raw, type=_EnvelopeFile)
-        envelope = Envelope.from_dict(msgspec.to_builtins(fields))
-        again = canonical(envelope.to_dict())
-    except (*UNREADABLE, ValueError) as error:
-        raise FaultError([fault("not-a-bundle", path, why=f"{ENVELOPE}: {error}")]) from None
-    if again != raw or len(envelope.signatures) != 1 or envelope.payload_type != PAYLOAD_TYPE:
-        raise FaultError([fault("signature", path)])
-    (identifier,) = envelope.signatures
-    key = keys.get(identifier)
-    if key is None:
-        raise FaultError([fault("unknown-key", path, key=identifier)])
+        payload, key = unseal(raw, PAYLOAD_TYPE, keys)
+    except SealError as error:
+        said = {"unknown-key": {"key": error.said}, "signature": {}}.get(
+            error.code, {"why": f"{ENVELOPE}: {error.said}"}
+        )
+        raise FaultError([fault(error.code, path, **said)]) from None
+    assert key  # noqa: S101  (keys were given)
     try:
-        envelope.verify([key.key], 1)
-    except VerificationError:
-        raise FaultError([fault("signature", path)]) from None
-    try:
-        return msgspec.json.decode(envelope.payload, type=Statement), key
+        return msgspec.json.decode(payload, type=Statement), key
     except UNREADABLE as error:
         raise FaultError([fault("statement", path, why=str(error))]) from None
-
-
-class _SignatureFile(Record, forbid_unknown_fields=True):
-    keyid: str
-    sig: str
-
-
-class _EnvelopeFile(Record, forbid_unknown_fields=True):
-    payload: str
-    payloadType: str  # noqa: N815  (DSSE's name)
-    signatures: tuple[_SignatureFile, ...]
 
 
 def _key_faults(path: Path, says: Predicate, key: PublicKey, now: datetime) -> Iterator[Fault]:

@@ -75,7 +75,17 @@ class Permission(Record):
     network: str
     window: Window | None = None
     """None: loopback, which needs no authorisation."""
+    also: Window | None = None
+    """When the owner of the machine that looks allows it: both must be open."""
     limits: Limits = Limits()
+
+    def open_at(self, now: datetime) -> bool:
+        """Whether it may be looked at now."""
+        return all(one.open_at(now) for one in (self.window, self.also) if one)
+
+    def opens_later(self, now: datetime) -> bool:
+        """Whether there may still come a moment at which it is open, should it be closed now."""
+        return all(one.open_at(now) or one.opens_later(now) for one in (self.window, self.also) if one)
 
 
 class Scope(Record):
@@ -142,3 +152,66 @@ def permission_for(scope: Scope, address: str) -> Permission | None:
             if number in permissions:
                 return permissions[number]
     return None
+
+
+def narrowed(scope: Scope, own: tuple[Permission, ...], zone: str) -> Scope:
+    """`scope` as the machine in `zone` may use it whose owner allows `own` alone, the gentler limits holding.
+
+    Its resolvers are left out unless `own` holds them, and it names no folder of documents.
+    """
+    ours = Scope(permissions=own)
+    networks: dict[str, None] = {}
+    for one in scope.permissions:
+        for other in own:
+            both = _common(one.network, other.network)
+            if both:
+                networks[both] = None
+    permissions = []
+    for network in networks:
+        theirs, mine = _holding(scope, network), _holding(ours, network)
+        if theirs and mine:
+            permissions.append(
+                Permission(
+                    network=network,
+                    window=theirs.window,
+                    also=mine.window,
+                    limits=_gentler(theirs.limits, mine.limits),
+                )
+            )
+    return Scope(
+        permissions=tuple(permissions),
+        resolvers=tuple(one for one in scope.resolvers if permission_for(ours, one.address)),
+        trust_anchor=scope.trust_anchor,
+        trust=scope.trust,
+        revocation=scope.revocation,
+        revocation_urls=scope.revocation_urls,
+        zone=zone,
+    )
+
+
+def _common(one: str, other: str) -> str:
+    """The smaller of two networks when the other holds it, else nothing."""
+    a, b = ipaddress.ip_network(one), ipaddress.ip_network(other)
+    if a.version != b.version or not a.overlaps(b):
+        return ""
+    return one if a.prefixlen >= b.prefixlen else other
+
+
+def _holding(scope: Scope, network: str) -> Permission | None:
+    """The narrowest permission that holds all of `network`."""
+    wanted = ipaddress.ip_network(network)
+    for (version, length), permissions in _by_prefix(scope.permissions).items():
+        if version == wanted.version and length <= wanted.prefixlen:
+            number = int(wanted.network_address) >> (wanted.max_prefixlen - length)
+            if number in permissions:
+                return permissions[number]
+    return None
+
+
+def _gentler(one: Limits, other: Limits) -> Limits:
+    pairs = {name: (getattr(one, name), getattr(other, name)) for name in Limits.__struct_fields__}  # type: ignore[attr-defined]
+    least: dict[str, int | None] = {
+        name: min((value for value in pair if value is not None), default=None)
+        for name, pair in pairs.items()
+    }
+    return Limits(**least)  # type: ignore[arg-type]

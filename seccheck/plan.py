@@ -138,7 +138,7 @@ class _Jobs(Collection[Job]):
             probe = self._planner.probes[name.decode()]
             params = (msgspec.json.decode(one, type=probe.params) for one in asked)
             jobs = [
-                _job(probe, msgspec.json.decode(endpoint, type=Endpoint), one, self._planner.zone)
+                job_for(probe, msgspec.json.decode(endpoint, type=Endpoint), one, self._planner.zone)
                 for one in merge_params(probe, params)
             ]
             yield from sorted(jobs, key=lambda job: job.key)
@@ -150,7 +150,8 @@ class _Jobs(Collection[Job]):
         return any(one == job for one in self)
 
 
-def _job(probe: Probe[Any, Any], endpoint: Endpoint, params: Params, zone: str) -> Job:
+def job_for(probe: Probe[Any, Any], endpoint: Endpoint, params: Params, zone: str) -> Job:
+    """The job of looking at `endpoint`, from `zone` where the endpoint names none."""
     written = msgspec.to_builtins(params)
     return Job(
         key=digest({"probe": probe.id, "version": probe.version, "endpoint": endpoint, "params": written}),

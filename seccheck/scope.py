@@ -215,7 +215,7 @@ class Context:
         permission = permission_for(self.scope, address)
         if permission is None:
             raise ProbeFailed(Reason.OUT_OF_SCOPE, f"{address} is outside the registered networks")
-        if permission.window and not permission.window.open_at(self.now()):
+        if not permission.open_at(self.now()):
             raise ProbeFailed(Reason.NOT_PROBED, f"outside the authorised dates or hours for {address}")
         return permission
 

@@ -7,7 +7,7 @@ wants to know whose they are: every address, when first and last, by which probe
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Literal
@@ -27,6 +27,14 @@ _SAMPLE = 256
 """Addresses that are asked for the way to them; a machine has few ways out."""
 
 
+class Worker(Record):
+    """A worker in a zone that took part."""
+
+    name: str
+    zone: str
+    sources: tuple[str, ...]
+
+
 class Session(Record):
     """One time that a run was at work: a scan, or its resumption."""
 
@@ -36,6 +44,8 @@ class Session(Record):
     machine: str
     sources: tuple[str, ...]
     """This machine's own addresses, as targets see them unless they are translated on the way."""
+    workers: tuple[Worker, ...] = ()
+    """The workers in zones that looked."""
 
 
 class Looked(Record):
@@ -84,6 +94,16 @@ def session(folder: RunFolder) -> Iterator[None]:
         ended = msgspec.structs.replace(own, ended=timestamp(datetime.now(UTC)))  # type: ignore[type-var]
         with suppress(OSError):  # a full disk: why it ended is already being told
             folder.write_json(SESSIONS, [*before, ended])
+
+
+def note_workers(folder: RunFolder, machines: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+    """Add to the last session the workers that took part in it: name, zone, own addresses."""
+    known = sessions(folder)
+    if not known or not machines:
+        return
+    workers = tuple(Worker(name=name, zone=one[0], sources=one[1]) for name, one in sorted(machines.items()))
+    last = msgspec.structs.replace(known[-1], workers=workers)  # type: ignore[type-var]
+    folder.write_json(SESSIONS, [*known[:-1], last])
 
 
 def sessions(folder: RunFolder) -> tuple[Session, ...]:

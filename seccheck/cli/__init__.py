@@ -11,7 +11,7 @@ import sys
 import typer
 
 from seccheck import __version__
-from seccheck.cli import author, evidence, gating, keeping, run, show
+from seccheck.cli import author, evidence, gating, keeping, run, show, zones
 from seccheck.errors import SeccheckError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, show, gating, author, evidence, keeping):
+for group in (run, show, gating, author, evidence, keeping, zones):
     group.register(app)
 
 

@@ -58,26 +58,24 @@ def _language(language: str) -> str:
     return language
 
 
-def _passphrase(where: str, *, twice: bool = False) -> bytes:
-    """The passphrase, by reference or asked for: never an argument, which any process may read."""
+def secret(option: str, where: str, *, twice: bool = False) -> bytes:
+    """The secret of `option`, by reference or asked for: never an argument, which any process may read."""
     from seccheck.errors import InputError
 
     kind, _, name = where.partition(":")
     if kind == "env" and name:
         if name not in os.environ:
-            raise InputError.at("--passphrase", f"the variable {name} is not set")
+            raise InputError.at(option, f"the variable {name} is not set")
         return os.environ[name].encode()
     if kind == "file" and name:
         try:
             return Path(name).read_bytes().rstrip(b"\r\n")
         except OSError as error:
-            raise InputError.at("--passphrase", f"{name}: {error.strerror}") from None
+            raise InputError.at(option, f"{name}: {error.strerror}") from None
     if where:
-        raise InputError.at("--passphrase", "expected env:NAME or file:PATH")
+        raise InputError.at(option, "expected env:NAME or file:PATH")
     if not sys.stdin.isatty():
-        raise InputError.at(
-            "--passphrase", "expected a passphrase", hint="give --passphrase env:NAME or file:PATH"
-        )
+        raise InputError.at(option, "expected a secret", hint=f"give {option} env:NAME or file:PATH")
     return str(typer.prompt("passphrase", hide_input=True, confirmation_prompt=twice, err=True)).encode()
 
 
@@ -109,7 +107,7 @@ def keygen(
 
     today = datetime.now(UTC).date()
     until = today + timedelta(days=365 * years)
-    key = generate(name, tuple(unit), today, until, _passphrase(passphrase, twice=True))
+    key = generate(name, tuple(unit), today, until, secret("--passphrase", passphrase, twice=True))
     typer.echo(f"{name}{SECRET}\tkeep it, and its passphrase, to yourselves")
     typer.echo(f"{name}{PUBLIC}\tfor the centre; valid until {until} for {', '.join(key.units)}")
     typer.echo(f"fingerprint\t{key.id}\tto be compared by telephone")
@@ -128,7 +126,7 @@ def sign(
     from seccheck.runfolder import RunFolder
 
     with _told(_language(language)):
-        signer = read_secret(key, _passphrase(passphrase))
+        signer = read_secret(key, secret("--passphrase", passphrase))
         says = write(RunFolder.open(run).path, signer, out)
     units = ", ".join(says.units)
     typer.echo(f"{out}\t{units}\t{says.criteria}\t{signer.public_key.keyid}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,17 +21,17 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def shown(total: int, done: int = 0) -> Iterator[Progress]:
-    """A progress callback, shown while the context lasts."""
+def shown(total: int, done: int = 0, status: Callable[[], str] = str) -> Iterator[Progress]:
+    """A progress callback, shown while the context lasts; `status` says who is looking."""
     if sys.stderr.isatty():
-        with _bar(total, done) as callback:
+        with _bar(total, done, status) as callback:
             yield callback
     else:
-        yield _lines(total)
+        yield _lines(total, status)
 
 
 @contextmanager
-def _bar(total: int, done: int) -> Iterator[Progress]:
+def _bar(total: int, done: int, status: Callable[[], str]) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -49,21 +49,21 @@ def _bar(total: int, done: int) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]} without answer"),
+        TextColumn("{task.fields[failed]} without answer  {task.fields[status]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking", total=total, completed=done, failed=0)
+        task = progress.add_task("looking", total=total, completed=done, failed=0, status="")
         failed = 0
 
         def told(observation: Observation, finished: int, _of: int) -> None:
             nonlocal failed
             failed += observation.failed is not None
-            progress.update(task, completed=finished, failed=failed)
+            progress.update(task, completed=finished, failed=failed, status=status())
 
         yield told
 
 
-def _lines(total: int) -> Progress:
+def _lines(total: int, status: Callable[[], str]) -> Progress:
     began = last = time.monotonic()
     failed = 0
 
@@ -74,6 +74,7 @@ def _lines(total: int) -> Progress:
         if now - last >= _EVERY or finished == total:
             last = now
             left = (now - began) / max(finished, 1) * (total - finished)
-            say(f"looked {finished}/{total}, {failed} without answer, about {left:.0f} s left")
+            who = f"; {status()}" if status() else ""
+            say(f"looked {finished}/{total}, {failed} without answer, about {left:.0f} s left{who}")
 
     return told

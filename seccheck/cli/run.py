@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seccheck.cli.progress import say, shown
+from seccheck.cli.zones import (
+    Away,
+    BrokerCa,
+    BrokerPassword,
+    BrokerUrl,
+    Passphrase,
+    coordinator,
+    say_unreached,
+)
 
 if TYPE_CHECKING:
     from seccheck.assessment import Narrowing
@@ -113,10 +122,25 @@ def scan(
         Path | None, typer.Option(help="Write a notice for the target's security centre, then scan.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
+    executor: Annotated[
+        str, typer.Option(help="local (this machine), or celery: workers in the zones of the systems.")
+    ] = "local",
+    broker: BrokerUrl = "",
+    broker_password: BrokerPassword = "",
+    broker_ca: BrokerCa = None,
+    key: Annotated[Path | None, typer.Option("--key", help="celery: the secret key that signs jobs.")] = None,
+    passphrase: Passphrase = "",
+    workers: Annotated[
+        Path | None, typer.Option(help="celery: a folder with the workers' public keys (*.pub.yaml).")
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="celery: seconds that a zone may be without a worker.")
+    ] = 30.0,
 ) -> None:
     """Look at the registered systems, judge them, and write the reports."""
+    away = coordinator(executor, broker, broker_password, broker_ca, key, passphrase, workers, patience)
     if resume:
-        _resume(resume, formats, language)
+        _resume(resume, formats, language, away)
         return
     loaded = _load(registry, criteria, profile, select)
     narrowing = _narrowing(system, unit, level)
@@ -130,6 +154,7 @@ def scan(
         zone=zone,
         waivers=waivers,
         notice=notice,
+        away=away,
     )
 
 
@@ -160,8 +185,9 @@ def _scan(
     waivers: Path | None = None,
     notice: Path | None = None,
     reference: Reference | None = None,
+    away: Away | None = None,
 ) -> RunFolder:
-    """Prepare, collect, conclude, report."""
+    """Prepare, collect, conclude, report; `away`: what makes the executor for a run, if not the local one."""
     from seccheck.assessment import Narrowing, prepare
     from seccheck.cli.show import check_formats
     from seccheck.registry import scope_of
@@ -180,6 +206,7 @@ def _scan(
         narrowing=narrowing or Narrowing(),
         select=select,
         zone=zone,
+        zones=tuple(sorted({one.zone for one in registry.systems} - {""})) if away else (),
         language=language,
         command=shlex.join(["seccheck", *sys.argv[1:]]),
         waivers=waivers,
@@ -187,10 +214,10 @@ def _scan(
     )
     if notice:
         _write_notice(notice, folder, language or folder.info.language)
-    return _finish(folder, formats, language)
+    return _finish(folder, formats, language, away)
 
 
-def _resume(path: Path, formats: str, language: str) -> None:
+def _resume(path: Path, formats: str, language: str, away: Away | None) -> None:
     from seccheck.assessment import ensure_plan
     from seccheck.cli.show import check_formats
     from seccheck.resolve import resolve
@@ -201,27 +228,37 @@ def _resume(path: Path, formats: str, language: str) -> None:
     folder.refuse_if_merged()
     with folder.lock():
         ensure_plan(folder, lambda names: resolve(names, folder.scope))
-        _finish_locked(folder, formats, language)
+        _finish_locked(folder, formats, language, away)
 
 
-def _finish(folder: RunFolder, formats: str, language: str) -> RunFolder:
+def _finish(folder: RunFolder, formats: str, language: str, away: Away | None) -> RunFolder:
     with folder.lock():
-        return _finish_locked(folder, formats, language)
+        return _finish_locked(folder, formats, language, away)
 
 
-def _finish_locked(folder: RunFolder, formats: str, language: str) -> RunFolder:
+def _finish_locked(folder: RunFolder, formats: str, language: str, away: Away | None) -> RunFolder:
     from seccheck.assessment import collect, conclude
     from seccheck.cli.show import write_reports
     from seccheck.cli.words import tally_lines
     from seccheck.executors.local import LocalExecutor
     from seccheck.probes import load_probes
+    from seccheck.runfolder import STOP
+    from seccheck.touched import note_workers
 
     total = len(folder.plan.jobs)
     say(f"run {folder.info.id}: {total} looks at {folder.info.selection.systems} systems, into {folder.path}")
-    with _interruptible() as stopping, shown(total) as progress:
-        complete = collect(folder, LocalExecutor(load_probes()), progress, stopping)
-        asked = stopping()
-    if not complete:
+    executor = away(folder) if away else None
+    status = (lambda: executor.status) if executor else str
+    with _interruptible() as stopping, shown(total, status=status) as progress:
+        try:
+            complete = collect(folder, executor or LocalExecutor(load_probes()), progress, stopping)
+        finally:
+            if executor:
+                note_workers(folder, executor.machines)
+        asked = stopping() or (folder.path / STOP).exists()
+    if executor and executor.unreached and not asked:
+        say_unreached(folder, executor)
+    elif not complete:
         _say_stopped(folder, asked=asked)
         raise typer.Exit(130)
     summary = conclude(folder)

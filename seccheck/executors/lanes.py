@@ -64,12 +64,15 @@ class Lanes:
         self.pause = float("inf")
         """Seconds from the last call of `ready` until an address has rested enough."""
         for job in jobs:
-            self._add(job)
+            self.add(job)
 
-    def _add(self, job: Job) -> None:
+    def add(self, job: Job) -> None:
+        """Let one more job wait for its turn."""
         address = job.endpoint.address
         permission = permission_for(self._scope, address) if address else None
-        if permission is None or (permission.limits == UNLIMITED and permission.window is None):
+        if permission is None or (
+            permission.limits == UNLIMITED and permission.window is permission.also is None
+        ):
             self._free.append(job)
             return
         if address not in self._lanes:
@@ -85,7 +88,7 @@ class Lanes:
             yield self._free.popleft()
         moment = time.monotonic()
         self.pause = float("inf")
-        shut: dict[Window, bool] = {}
+        shut: dict[tuple[Window | None, Window | None], bool] = {}
         for lane in self._lanes.values():
             if lane.busy or not lane.jobs:
                 continue
@@ -94,8 +97,10 @@ class Lanes:
                 continue
             if self._busy[lane.network] >= self._at_once.get(lane.network, len(self._lanes)):
                 continue
-            window = lane.permission.window
-            if window and shut.setdefault(window, self._shut(window)):
+            windows = (lane.permission.window, lane.permission.also)
+            if windows not in shut:
+                shut[windows] = self._shut(lane.permission)
+            if shut[windows]:
                 continue
             lane.busy = True
             self._busy[lane.network] += 1
@@ -115,21 +120,27 @@ class Lanes:
     def cut_short(self, observation: Observation) -> bool:
         """Whether the authorised hours ended before the look did: it is then left for another time."""
         permission = permission_for(self._scope, observation.endpoint.address)
-        window = permission.window if permission else None
-        return bool(window and self._shut(window) and _not_probed(observation))
+        return bool(permission and self._shut(permission) and _not_probed(observation))
 
     @property
     def stuck(self) -> bool:
         """Whether all that waits, waits for authorised hours."""
         waiting = [lane for lane in self._lanes.values() if lane.jobs]
-        return not self._free and all(
-            lane.permission.window is not None and self._shut(lane.permission.window) for lane in waiting
-        )
+        return not self._free and all(self._shut(lane.permission) for lane in waiting)
 
-    def _shut(self, window: Window) -> bool:
+    def withdraw(self) -> list[Job]:
+        """What waits, which then waits no more."""
+        waiting = [*self._free, *(job for lane in self._lanes.values() for job in lane.jobs)]
+        self._free.clear()
+        self._lanes = {address: lane for address, lane in self._lanes.items() if lane.busy}
+        for lane in self._lanes.values():
+            lane.jobs.clear()
+        return waiting
+
+    def _shut(self, permission: Permission) -> bool:
         """Closed now, to open again: once the last day is over, "not probed" is the final word."""
         now = self._now()
-        return not window.open_at(now) and window.opens_later(now)
+        return not permission.open_at(now) and permission.opens_later(now)
 
 
 def _doubts(observation: Observation) -> Iterator[Any]:

@@ -159,6 +159,24 @@ class LocalExecutor:
         finally:
             run.end()
 
+    def serve(
+        self,
+        more: Callable[[], Sequence[Job]],
+        left: Callable[[str], None],
+        scope: Scope,
+        stopping: Callable[[], bool],
+    ) -> Iterator[Observation]:
+        """Observations of jobs that keep coming, until `stopping`; then what is in flight is finished.
+
+        `more`: the jobs that came since. `left` is told the key of each that waits for authorised hours.
+        """
+        run = _Run(self._probes, scope, ())
+        run.more, run.left_alone = more, left
+        try:
+            yield from run.observations(stopping)
+        finally:
+            run.end()
+
 
 class _Run:
     """One run of a list of jobs: who holds what."""
@@ -171,19 +189,37 @@ class _Run:
         self.retries: deque[Job] = deque()
         self.lanes = Lanes(jobs, scope)
         self.left = len(jobs)
+        self.more: Callable[[], Sequence[Job]] | None = None
+        self.left_alone: Callable[[str], None] = lambda _: None
 
     def observations(self, stopping: Callable[[], bool]) -> Iterator[Observation]:
         stopped = False
-        while self.left:
+        while self.left or self.more:
             if not stopped and stopping():
                 stopped = True
                 self._hold()
             if not stopped:
+                self._take()
                 self._dispatch()
-            if self._idle and (stopped or self.lanes.stuck):
+            if self._idle and (stopped or (self.lanes.stuck and not self.more)):
                 return
+            if self._idle and self.left:
+                self._leave_what_waits()
             yield from self._news(stopped=stopped)
             yield from self._watch(stopped=stopped)
+
+    def _take(self) -> None:
+        """Take up the jobs that came since."""
+        for job in self.more() if self.more else ():
+            self.lanes.add(job)
+            self.left += 1
+
+    def _leave_what_waits(self) -> None:
+        """Where all that waits waits for authorised hours, leave it."""
+        if self.lanes.stuck:
+            for job in self.lanes.withdraw():
+                self.left -= 1
+                self.left_alone(job.key)
 
     @property
     def _idle(self) -> bool:
@@ -232,7 +268,9 @@ class _Run:
     def _done(self, observation: Observation) -> Iterator[Observation]:
         self.left -= 1
         self.lanes.done(observation)
-        if not self.lanes.cut_short(observation):
+        if self.lanes.cut_short(observation):
+            self.left_alone(observation.job)
+        else:
             yield observation
 
     def _watch(self, *, stopped: bool) -> Iterator[Observation]:
