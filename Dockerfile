@@ -1,9 +1,11 @@
 # docker build -t seccheck . && docker run --rm -v "$PWD:/work" seccheck gate --target https://staging:8443 …
 FROM python:3.12-slim-bookworm AS build
+# requirements-zones.lock: with what workers in zones and the export to a database need
+ARG LOCK=requirements.lock
 WORKDIR /source
-COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY requirements.lock requirements-zones.lock pyproject.toml README.md LICENSE ./
 RUN python -m venv /opt/seccheck \
- && /opt/seccheck/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+ && /opt/seccheck/bin/pip install --no-cache-dir --require-hashes -r $LOCK
 COPY criteria criteria
 COPY report_templates report_templates
 COPY seccheck seccheck

@@ -24,5 +24,6 @@ def lock(name: str, *extra: str, source: str = "pyproject.toml") -> None:
 
 if __name__ == "__main__":
     lock("requirements.lock", *BUILD)
+    lock("requirements-zones.lock", *BUILD, "--extra", "celery", "--extra", "sql")
     lock("requirements-dev.lock", *BUILD, "--extra", "dev")
     lock("tests/validators.lock", source="tests/validators.in")
