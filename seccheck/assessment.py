@@ -17,6 +17,7 @@ import msgspec
 
 from seccheck import __version__
 from seccheck.criteria import CriteriaSet
+from seccheck.criterion import plain_levels
 from seccheck.errors import InputError
 from seccheck.executors import Executor
 from seccheck.finding import Judge
@@ -86,7 +87,13 @@ def planner_for(
 ) -> Planner:
     """The planner of these inputs; `zones`: where else there are workers to look from."""
     return Planner(
-        registry.units, criteria, load_probes(), names or {}, zone, tuple(sorted({zone, *zones})), made
+        registry.units,
+        criteria.on(made.date()),
+        load_probes(),
+        names or {},
+        zone,
+        tuple(sorted({zone, *zones})),
+        made,
     )
 
 
@@ -178,10 +185,14 @@ def ensure_plan(folder: RunFolder, resolve: Resolve) -> None:
 
 
 def write_criteria(folder: RunFolder, criteria: CriteriaSet, made: datetime) -> None:
-    """Keep the criteria of a run, with what counts on its day."""
+    """Keep the criteria of a run, with what counts and which values hold on its day."""
+    day = made.date()
     data = criteria.as_data()
     for entry, one in zip(data["criteria"], criteria.criteria, strict=True):
-        entry["counted"] = one.counts_on(made.date())
+        entry["counted"] = one.counts_on(day)
+        if (held := one.on(day)) is not one:
+            entry["afterwards"] = {name: entry["parameters"][name] for name in one.until_then}
+            entry["parameters"] = plain_levels(held.parameters)
     folder.write_json("inputs/criteria.json", data)
 
 

@@ -6,8 +6,8 @@ Every mistake is found, with file and line, before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from seccheck.criterion import LEVELS, by_level
+from seccheck.criterion import LEVELS, by_level, is_by_level
 from seccheck.criterion import Basis as Basis
 from seccheck.criterion import CriteriaFile as CriteriaFile
 from seccheck.criterion import CriteriaSet as CriteriaSet
@@ -29,12 +29,15 @@ from seccheck.criterion import FromParameter as FromParameter
 from seccheck.criterion import SetEntry as SetEntry
 from seccheck.criterion import SetFile as SetFile
 from seccheck.errors import InputError, Problem
-from seccheck.expect import Compiler, Fault
+from seccheck.expect import Compiler, Expectation, Fault
 from seccheck.model import Text
 from seccheck.probes import Params, Probe, Subject
 from seccheck.registry import AddressFacts, DomainFacts, SystemFacts, TargetFacts
 from seccheck.resources import bundled
-from seccheck.yamlfile import Document, dotted, read_yaml, validate
+from seccheck.selection import Assembly, Choice, shown_value
+from seccheck.yamlfile import Document, did_you_mean, dotted, read_yaml, shown, validate
+
+_Read = tuple[Document, SetFile]
 
 REGISTRY_FACTS: dict[str, Any] = {
     "system": SystemFacts,
@@ -127,73 +130,98 @@ def load_criteria(
     document, parsed = _read_set(name)
     chain = [(document, parsed)]
     while chain[-1][1].extends:
-        base = _read_set(chain[-1][1].extends, beside=chain[-1][0])
-        if any(base[1].id == seen.id for _, seen in chain):
-            raise InputError.at(
-                chain[-1][0].name,
-                f"expected a set that does not extend itself, found {base[1].id!r}",
-                key="extends",
-            )
-        chain.append(base)
-    extra = [Path(doc.name).parent / file for doc, one in chain for file in one.catalogue]
-    written = read_criteria([*catalogue_files(), *extra])
-    return _assemble(parsed, list(reversed(chain)), written, probes, profile, select)
+        chain.append(_extended(chain))
+    written = read_criteria([*catalogue_files(), *_own_catalogues(chain)])
+    return _assemble(list(reversed(chain)), written, probes, profile, select)
 
 
-def _read_set(name: str, beside: Document | None = None) -> tuple[Document, SetFile]:
+def _extended(chain: list[_Read]) -> _Read:
+    """The set that the last of `chain` extends."""
+    document, parsed = chain[-1]
+    read = _read_set(parsed.extends, beside=document)
+    if any(_same_file(read[0], seen) for seen, _ in chain):
+        path = " extends ".join(Path(one.name).name for one, _ in [*chain, read])
+        message = f"expected a set that does not extend itself, but {path}"
+        raise InputError([document.problem(("extends",), message, "extend a bundled set, or none")])
+    return read
+
+
+def _same_file(one: Document, other: Document) -> bool:
+    return Path(one.name).resolve() == Path(other.name).resolve()
+
+
+def _own_catalogues(chain: list[_Read]) -> list[Path]:
+    """The files named under `catalogue`, each once; raises `InputError` for one that is not there."""
+    found: dict[Path, Path] = {}
+    problems = []
+    for document, parsed in chain:
+        for index, file in enumerate(parsed.catalogue):
+            path = Path(document.name).parent / file
+            found.setdefault(path.resolve(), path)
+            if not path.is_file():
+                hint = _nearby(path, "a path is taken from the folder of the set")
+                message = f"expected a file of criteria, but there is no {path}"
+                problems.append(document.problem(("catalogue", index), message, hint))
+    if problems:
+        raise InputError(problems)
+    bundled_ones = {path.resolve() for path in catalogue_files()}
+    return [path for resolved, path in found.items() if resolved not in bundled_ones]
+
+
+def _nearby(path: Path, otherwise: str) -> str:
+    """The file beside `path` that was meant, perhaps."""
+    names = [one.name for one in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    return did_you_mean(path.name, names) or otherwise
+
+
+def _read_set(name: str, beside: Document | None = None) -> _Read:
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
         path = bundled("criteria") / f"{name}.yaml"
         if name not in bundled_sets():
-            near = get_close_matches(name, bundled_sets(), 1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else f"bundled sets: {', '.join(bundled_sets())}; or name a .yaml file"
+            hint = did_you_mean(name, bundled_sets()) or (
+                f"bundled sets: {', '.join(bundled_sets())}; or name a .yaml file"
             )
-            raise InputError.at(
-                beside.name if beside else "-c", f"expected a criteria set, found {name!r}", hint=hint
-            )
-    elif beside and not path.is_absolute():
+            message = f"expected a criteria set, found {name!r}"
+            if beside:
+                raise InputError([beside.problem(("extends",), message, hint)])
+            raise InputError.at("-c", message, hint=hint)
+    elif beside:
         path = Path(beside.name).parent / path
+        if not path.is_file():
+            message = f"expected a criteria set, but there is no {path}"
+            hint = _nearby(path, "a path is taken from the folder of the set")
+            raise InputError([beside.problem(("extends",), message, hint)])
     document = read_yaml(path)
     return document, validate(document, SetFile)
 
 
-@dataclass
-class _Choice:
-    weight: Literal["counted", "advised"] = "counted"
-    parameters: dict[str, Any] = field(default_factory=dict)
-    effective_from: date | None = None
-    grace_until: date | None = None
-
-
 def _assemble(
-    final: SetFile,
-    chain: list[tuple[Document, SetFile]],
+    chain: list[_Read],
     written: Mapping[str, _Written],
     probes: Mapping[str, Probe[Any, Any]],
     profile: str,
     select: str,
 ) -> CriteriaSet:
-    chosen: dict[str, _Choice] = {}
-    dropped: dict[str, str] = {}
-    problems: list[Problem] = []
-    for document, one in chain:
-        for index, entry in enumerate(one.criteria):
-            place = Problem(document.name, document.line(("criteria", index)), f"criteria[{index}]", "")
-            problems += _apply(
-                SetEntry(use=entry) if isinstance(entry, str) else entry, written, chosen, dropped, place
-            )
+    """The set that the last of `chain` makes of those before it."""
+    assembly = Assembly({name: one.text for name, one in written.items()})
+    for document, parsed in chain:
+        assembly.add(document, parsed)
+    problems = list(assembly.problems)
     compiled = []
-    for identifier, choice in sorted(chosen.items()):
+    for identifier, choice in sorted(assembly.chosen.items()):
         criterion, found = _compile(written[identifier], choice, probes, load_sources())
         problems += found
         if criterion:
             compiled.append(criterion)
+    problems += assembly.eased_in_silence({one.id: one for one in compiled})
+    if not problems and not compiled:
+        message = "expected at least one criterion that is used"
+        problems = [chain[-1][0].problem(("criteria",), message, 'such as: - use: "TLS-*"')]
     if problems:
         raise InputError(problems)
     wanted = [one for one in compiled if profile == "full" or not one.needs_document]
+    final = chain[-1][1]
     return CriteriaSet(
         id=final.id,
         version=final.version,
@@ -202,7 +230,8 @@ def _assemble(
         profile=profile,
         criteria=tuple(_select(wanted, select)),
         sources=load_sources(),
-        dropped=dropped,
+        dropped=assembly.dropped,
+        eased=assembly.eased,
         of=len(wanted),
     )
 
@@ -219,81 +248,138 @@ def _select(criteria: list[Criterion], select: str) -> list[Criterion]:
     return [one for one in criteria if not globs or any(fnmatchcase(one.id, glob) for glob in globs)]
 
 
-def _apply(
-    entry: SetEntry,
-    written: Mapping[str, _Written],
-    chosen: dict[str, _Choice],
-    dropped: dict[str, str],
-    place: Problem,
-) -> list[Problem]:
-    """Carry out one line of a set; the mistakes in it."""
-
-    def problem(message: str, hint: str = "") -> list[Problem]:
-        return [Problem(place.file, place.line, place.key, message, hint)]
-
-    if bool(entry.use) == bool(entry.drop):
-        return problem("expected either `use` or `drop`")
-    glob = entry.use or entry.drop
-    matching = [one for one in (written if entry.use else chosen) if fnmatchcase(one, glob)]
-    if not matching:
-        near = get_close_matches(glob, list(written), 1)
-        what = "a criterion" if entry.use else "a criterion that this set has"
-        return problem(
-            f"expected {what}, but {glob!r} matches none", f"did you mean {near[0]}?" if near else ""
-        )
-    if entry.drop:
-        if not entry.reason:
-            return problem("expected a `reason` beside `drop`")
-        for one in matching:
-            del chosen[one]
-            dropped[one] = entry.reason if isinstance(entry.reason, str) else entry.reason.en
-        return []
-    problems = []
-    for one in matching:
-        unknown = [name for name in entry.parameters if name not in written[one].text.parameters]
-        if unknown:
-            known = ", ".join(written[one].text.parameters) or "none"
-            problems += problem(f"expected parameters of {one} ({known}), found {unknown[0]!r}")
-            continue
-        choice = chosen.setdefault(one, _Choice())
-        dropped.pop(one, None)
-        choice.weight = entry.weight or choice.weight
-        choice.parameters.update(entry.parameters)
-        choice.effective_from = entry.effective_from or choice.effective_from
-        choice.grace_until = entry.grace_until or choice.grace_until
-    return problems
-
-
 def _compile(
-    written: _Written, choice: _Choice, probes: Mapping[str, Probe[Any, Any]], sources: Mapping[str, Any]
+    written: _Written, choice: Choice, probes: Mapping[str, Probe[Any, Any]], sources: Mapping[str, Any]
 ) -> tuple[Criterion | None, list[Problem]]:
+    """The criterion with what a set chose for it, and every mistake in either."""
     text = written.text
-    parameters = {name: by_level({**text.parameters, **choice.parameters}[name]) for name in text.parameters}
-    sample = {name: values[1] for name, values in parameters.items()}
-    problems = _check_collect(written, parameters, probes)
-    own = {name: probes[name] for name in text.collect if name in probes}
-    judging = Compiler({**schema(own), **_only_evidence(text)}, sample)
-    judge = judging.compile(text.expect, ("expect",))
-    applying = Compiler(REGISTRY_FACTS, sample)
-    applies = applying.compile(text.applies_if, ("applies_if",)) if text.applies_if else None
-    faults: list[Fault] = [*judging.faults, *applying.faults]
-    problems += [written.problem(fault.path, fault.message, fault.hint) for fault in faults]
-    problems += _check_basis(written, sources) + _check_examples(written) + _check_months(written, parameters)
+    own = {name: by_level(value) for name, value in text.parameters.items()}
+    problems = _check_levels(written) + _check_values(written, own, probes)
+    problems += _check_basis(written, sources) + _check_examples(written)
+    if not problems:
+        problems = list(_check_chosen(written, own, choice, probes))
     if problems:
         return None, problems
+    compiled = _Compiled.of(text, own, 1, probes)
+    changed = {name: by_level(value) for name, value in choice.parameters.items()}
+    uses = {name: set(found) for name, found in compiled.judging.uses.items()}
+    if isinstance(text.evidence_months, FromParameter):
+        uses.setdefault(text.evidence_months.parameter, set()).add(("at_most", 1))
+    for name in _collected(text):
+        uses.setdefault(name, set()).add(("looks_at", 1))
     return Criterion(
         text=text,
-        parameters=parameters,
-        applies=applies,
-        judge=judge,
-        subject=_subject(own, judging.roots | applying.roots),
-        applies_reads=_declared(applying.paths),
-        reads=_declared(judging.paths),
-        depends_on=judging.depends_on,
+        parameters={**own, **changed},
+        applies=compiled.applies,
+        judge=compiled.judge,
+        subject=_subject(compiled.probes, compiled.judging.roots | compiled.applying.roots),
+        applies_reads=_declared(compiled.applying.paths),
+        reads=_declared(compiled.judging.paths),
+        depends_on=compiled.judging.depends_on,
         weight=choice.weight,
         effective_from=choice.effective_from,
         grace_until=choice.grace_until,
+        until_then={name: by_level(value) for name, value in choice.until_then.items()},
+        grace_for=choice.grace_for,
+        uses={name: frozenset(found) for name, found in uses.items()},
     ), []
+
+
+@dataclass
+class _Compiled:
+    """The expectations of a criterion, compiled with the parameters of one level."""
+
+    probes: Mapping[str, Probe[Any, Any]]
+    judging: Compiler
+    applying: Compiler
+    judge: Expectation
+    applies: Expectation | None
+
+    @classmethod
+    def of(
+        cls,
+        text: CriterionText,
+        parameters: Mapping[str, Mapping[int, Any]],
+        level: int,
+        probes: Mapping[str, Probe[Any, Any]],
+    ) -> _Compiled:
+        sample = {name: values[level] for name, values in parameters.items()}
+        own = {name: probes[name] for name in text.collect if name in probes}
+        judging = Compiler({**schema(own), **_only_evidence(text)}, sample)
+        judge = judging.compile(text.expect, ("expect",))
+        applying = Compiler(REGISTRY_FACTS, sample)
+        applies = applying.compile(text.applies_if, ("applies_if",)) if text.applies_if else None
+        return cls(own, judging, applying, judge, applies)
+
+    @property
+    def faults(self) -> list[Fault]:
+        return [*self.judging.faults, *self.applying.faults]
+
+
+def _check_values(
+    written: _Written, parameters: Mapping[str, Mapping[int, Any]], probes: Mapping[str, Probe[Any, Any]]
+) -> list[Problem]:
+    """What is wrong with a criterion when its parameters have these values."""
+    faults = {
+        fault: None
+        for level in (LEVELS if parameters else LEVELS[:1])
+        for fault in _Compiled.of(written.text, parameters, level, probes).faults
+    }
+    problems = [written.problem(fault.path, fault.message, fault.hint) for fault in faults]
+    return problems + _check_collect(written, parameters, probes) + _check_months(written, parameters)
+
+
+def _check_chosen(
+    written: _Written,
+    own: Mapping[str, Mapping[int, Any]],
+    choice: Choice,
+    probes: Mapping[str, Probe[Any, Any]],
+) -> Iterator[Problem]:
+    """What is wrong with the values that a set gives, told at the place in the set."""
+    for chosen, key in ((choice.parameters, "parameters"), (choice.until_then, "until_then")):
+        for name, value in chosen.items():
+            at = choice.places.get((key, name))
+            if at is None:  # read back from a run, where it was checked
+                continue
+            if unlike := _unlike(own[name][1], value):
+                yield at.problem(f"expected {unlike} for {name} of {written.text.id}, found {shown(value)}")
+            elif found := _check_values(written, {**own, name: by_level(value)}, probes):
+                yield at.problem(f"{name} of {written.text.id}: {found[0].message}", found[0].hint)
+            elif key == "until_then" and name in _collected(written.text):
+                yield at.problem(
+                    f"expected a parameter that only `expect` uses; {name} decides what is looked at",
+                    "leave the grace to the whole criterion",
+                )
+
+
+def _unlike(sample: Any, value: Any) -> str:
+    """What was expected instead of `value` for a parameter whose own value is `sample`; empty: it fits."""
+    values = value.values() if is_by_level(value) else [value]
+    if is_by_level(value) and not set(value) <= set(LEVELS):
+        return "levels from 1 to 5"
+    if all(type(one) is type(sample) for one in values):
+        return ""
+    kinds = {int: "a whole number", str: "text", bool: "true or false", list: "a list"}
+    return f"{kinds.get(type(sample), 'a value like the one it has')} such as {shown_value(sample)}"
+
+
+def _collected(text: CriterionText) -> set[str]:
+    """The parameters that decide what is looked at."""
+    return {
+        value["parameter"]
+        for params in text.collect.values()
+        for value in params.values()
+        if isinstance(value, dict) and set(value) == {"parameter"}
+    }
+
+
+def _check_levels(written: _Written) -> list[Problem]:
+    problems = []
+    for name, value in written.text.parameters.items():
+        own = next(iter(value.values())) if is_by_level(value) and value else value
+        if unlike := _unlike(own, value):
+            problems.append(written.problem(("parameters", name), f"expected {unlike} at every level"))
+    return problems
 
 
 def _declared(paths: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
@@ -417,17 +503,16 @@ def criteria_from_data(
     problems: list[Problem] = []
     for index, entry in enumerate(data["criteria"]):
         own = {key: value for key, value in entry.items() if key in CriterionText.model_fields}
-        parameters = {
-            key: {int(at): v for at, v in values.items()} for key, values in entry["parameters"].items()
-        }
+        parameters = _levels({**entry["parameters"], **entry.get("afterwards", {})})
         if isinstance(months := own.get("evidence_months"), dict) and "parameter" not in months:
             own["evidence_months"] = {int(at): v for at, v in months.items()}
         text = CriterionText.model_validate({**own, "parameters": parameters})
-        choice = _Choice(
-            entry["weight"],
-            {},
-            date.fromisoformat(entry["effective_from"]) if entry["effective_from"] else None,
-            date.fromisoformat(entry["grace_until"]) if entry["grace_until"] else None,
+        choice = Choice(
+            weight=entry["weight"],
+            effective_from=date.fromisoformat(entry["effective_from"]) if entry["effective_from"] else None,
+            grace_until=date.fromisoformat(entry["grace_until"]) if entry["grace_until"] else None,
+            until_then=_levels(entry["until_then"]),
+            grace_for=entry["grace_for"],
         )
         written = _Written(text, Document.of(data, name), ("criteria", index))
         criterion, found = _compile(written, choice, probes, data["sources"])
@@ -445,8 +530,13 @@ def criteria_from_data(
         criteria=tuple(compiled),
         sources=data["sources"],
         dropped=head["dropped"],
+        eased=head["eased"],
         of=head["of"],
     )
+
+
+def _levels(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[int, Any]]:
+    return {name: {int(at): value for at, value in values.items()} for name, values in parameters.items()}
 
 
 def compile_alone(path: Path, probes: Mapping[str, Probe[Any, Any]]) -> list[Criterion]:
@@ -454,7 +544,7 @@ def compile_alone(path: Path, probes: Mapping[str, Probe[Any, Any]]) -> list[Cri
     compiled: list[Criterion] = []
     problems: list[Problem] = []
     for written in read_criteria([path]).values():
-        criterion, found = _compile(written, _Choice(), probes, load_sources())
+        criterion, found = _compile(written, Choice(), probes, load_sources())
         problems += found
         if criterion:
             compiled.append(criterion)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Literal
@@ -99,6 +99,10 @@ class SetEntry(Model):
     parameters: dict[str, Any] = {}
     effective_from: date | None = None
     grace_until: date | None = None
+    until_then: dict[str, Any] = {}
+    """The values that hold until `grace_until`; the criterion then counts all along."""
+    grace_for: str = ""
+    """The tag of the systems that the grace is for; empty: all."""
 
 
 class SetFile(Model):
@@ -115,11 +119,21 @@ class SetFile(Model):
     criteria: list[str | SetEntry]
 
 
+def is_by_level(value: Any) -> bool:
+    """Whether a parameter is written as a map by level."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(key, int) for key in value)
+
+
 def by_level(value: Any) -> dict[int, Any]:
     """A parameter's value at each level: a map gives the entry of the highest level at or below it."""
-    if not (isinstance(value, dict) and value and all(isinstance(key, int) for key in value)):
+    if not is_by_level(value):
         return dict.fromkeys(LEVELS, value)
     return {level: value[max([at for at in value if at <= level] or [min(value)])] for level in LEVELS}
+
+
+def plain_levels(parameters: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[str, Any]]:
+    """Parameters as plain data, with the levels as text."""
+    return {name: {str(at): value for at, value in values.items()} for name, values in parameters.items()}
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,14 @@ class Criterion:
     weight: Literal["counted", "advised"] = "counted"
     effective_from: date | None = None
     grace_until: date | None = None
+    until_then: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)
+    """The values of parameters that hold until `grace_until`."""
+    grace_for: str = ""
+    """The tag of the systems that the grace is for; empty: all."""
+    coming: Criterion | None = None
+    """The same criterion with the values that hold once the grace has ended."""
+    uses: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    """How `judge` uses each parameter: the operator, and 1, -1 under a negation, 0 where it only chooses."""
     applies_reads: tuple[tuple[str, ...], ...] = ()
     """The facts of the registry that `applies` depends on."""
     reads: tuple[tuple[str, ...], ...] = ()
@@ -161,10 +183,29 @@ class Criterion:
         """Whether only a document can answer it."""
         return "evidence" in self.text.collect
 
-    def counts_on(self, day: date) -> bool:
-        """Whether it enters status, tally and gate on `day`: counted, in effect, and past its grace."""
-        started = self.effective_from is None or day >= self.effective_from
-        return self.weight == "counted" and started and (self.grace_until is None or day > self.grace_until)
+    def counts_on(self, day: date, tags: Iterable[str] = ()) -> bool:
+        """Whether it enters status, tally and gate on `day`, for a system with these tags.
+
+        It does when it is counted, in effect, and not excused by a grace.
+        """
+        if self.weight != "counted" or (self.effective_from and day < self.effective_from):
+            return False
+        return not self.in_grace(day) or bool(self.until_then) or bool(self.grace_for not in {"", *tags})
+
+    def in_grace(self, day: date) -> bool:
+        """Whether its grace has not ended on `day`."""
+        return self.grace_until is not None and day <= self.grace_until
+
+    def on(self, day: date) -> Criterion:
+        """The criterion with the values that hold on `day`."""
+        if not self.until_then or not self.in_grace(day):
+            return self
+        return replace(self, parameters={**self.parameters, **self.until_then}, coming=self)
+
+    @property
+    def after_grace(self) -> date | None:
+        """The first day after its grace."""
+        return self.grace_until + timedelta(days=1) if self.grace_until else None
 
     @cached_property
     def place_reads(self) -> tuple[tuple[str, ...], ...]:
@@ -222,6 +263,9 @@ class CriteriaSet:
     sources: Mapping[str, Any]
     note: Text | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
+    """Why criteria of the extended set were left out."""
+    eased: Mapping[str, str] = field(default_factory=dict)
+    """Why less is asked than by the extended set."""
     of: int = 0
     """How many criteria the set has in this profile, before `--select`."""
 
@@ -242,6 +286,10 @@ class CriteriaSet:
             hint=f"did you mean {near[0]}?" if near else "`seccheck criteria list` shows them",
         )
 
+    def on(self, day: date) -> CriteriaSet:
+        """The set with the values that hold on `day`."""
+        return replace(self, criteria=tuple(one.on(day) for one in self.criteria))
+
     def as_data(self) -> dict[str, Any]:
         """The set as plain data: what the run folder keeps, and `criteria_from_data` reads back."""
         return {
@@ -251,6 +299,7 @@ class CriteriaSet:
                 "name": self.name.model_dump(),
                 "note": self.note.model_dump() if self.note else None,
                 "dropped": dict(self.dropped),
+                "eased": dict(self.eased),
                 "of": self.of,
             },
             "profile": self.profile,
@@ -258,13 +307,12 @@ class CriteriaSet:
                 {
                     **one.text.model_dump(mode="json", exclude_none=True),
                     "group": one.group,
-                    "parameters": {
-                        name: {str(at): value for at, value in values.items()}
-                        for name, values in one.parameters.items()
-                    },
+                    "parameters": plain_levels(one.parameters),
                     "weight": one.weight,
                     "effective_from": one.effective_from.isoformat() if one.effective_from else None,
                     "grace_until": one.grace_until.isoformat() if one.grace_until else None,
+                    "until_then": plain_levels(one.until_then),
+                    "grace_for": one.grace_for,
                 }
                 for one in self.criteria
             ],

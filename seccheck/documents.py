@@ -71,9 +71,10 @@ def work_list(
     `within_days` is `expiring`.
     """
     units = {unit.id: unit for unit in registry.units}
+    held = criteria.on(day).criteria
     for system in sorted(registry.systems, key=lambda one: (one.unit, one.id)):
         facts = {"system": as_dict(system_facts(system, units[system.unit]))}
-        for criterion in criteria.criteria:
+        for criterion in held:
             entry = system.evidence.get(criterion.id)
             months = criterion.months(system.level)
             if months is None or system.level < criterion.text.from_level:

@@ -65,6 +65,10 @@ class Compiler:
     paths: set[tuple[str, ...]] = field(default_factory=set)
     """The facts that are read."""
     operators: set[str] = field(default_factory=set)
+    sense: int = 1
+    """1 where a part that holds helps the whole to hold, -1 under a negation, 0 where it only chooses."""
+    uses: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    """For each parameter the operators it stands beside, and the sense there."""
 
     def compile(self, node: Any, path: tuple[str | int, ...] = ()) -> Expectation:
         """The function for `node`; a mistake is noted as a fault, and the function must not be called."""
@@ -83,7 +87,7 @@ class Compiler:
                 return self._join(kind, node, path)
             case "not":
                 self._only(node, {"not"}, path)
-                return _not(self.compile(node["not"], (*path, "not")))
+                return _not(replace(self, sense=-self.sense).compile(node["not"], (*path, "not")))
             case "fact":
                 return self._comparison(node, path)
             case _:
@@ -140,8 +144,10 @@ class Compiler:
         item = facttypes.member_type(kind_of_list)
         if item is None:
             return self._fault((*path, kind), f"a list fact; {node[kind]} is {facttypes.name(kind_of_list)}")
-        inner = replace(self, schema={**self.schema, "item": item})
-        where = inner.compile(node["where"], (*path, "where")) if "where" in node else None
+        schema = {**self.schema, "item": item}
+        inner = replace(self, schema=schema, sense=-self.sense if kind == "none" else self.sense)
+        choice = replace(self, schema=schema, sense=0)
+        where = choice.compile(node["where"], (*path, "where")) if "where" in node else None
         expect = inner.compile(node["expect"], (*path, "expect"))
         return _quantifier(kind, keys, where, expect, Verdict(node["if_none"]), reason)
 
@@ -197,6 +203,8 @@ class Compiler:
         if complaint := facttypes.mismatch(operator, fact_type, sample):
             return self._fault(place, *complaint)
         self.operators.add(operator)
+        if isinstance(operand, dict) and "parameter" in operand:
+            self.uses.setdefault(operand["parameter"], set()).add((operator, self.sense))
         if operator in facttypes.VERSION_OPERATORS:
             read = reader(keys)
             return lambda evidence: rule_version(operator, resolve(evidence), read(evidence), evidence)

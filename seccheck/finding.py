@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ from seccheck.model import Reason, Record, Status, Verdict, all_of
 from seccheck.operators import descend
 from seccheck.questions import Look, Question
 from seccheck.reference import Papers, Reference
+from seccheck.system import System
 from seccheck.waivers import Waiver, covering
 
 
@@ -153,7 +154,7 @@ class Judge:
         if judged is None:
             recorded = max((one.at for one in observations), default=self.made)
             parameters = criterion.at_level(level)
-            judged = _judged(criterion, Evidence(facts, recorded, parameters, self.reference, papers))
+            judged = _judged(criterion, Evidence(facts, recorded, parameters, self.reference, papers), level)
             if key and len(self.known) < _MOST_KNOWN:
                 self.known[key] = judged
         return _labelled(judged, look.label) if look.label else judged
@@ -210,7 +211,7 @@ class Judge:
             observed_verdict=judged.verdict,
             reason=judged.reason,
             severity=criterion.text.severity,
-            counted=self._counted(criterion, judged),
+            counted=self._counted(criterion, system, judged),
             decided_by=by,
             evidence=rows,
             evidence_omitted=omitted,
@@ -219,10 +220,10 @@ class Judge:
             fingerprint=fingerprint(criterion.id, system.id, target),
         )
 
-    def _counted(self, criterion: Criterion, judged: Judgement) -> bool:
+    def _counted(self, criterion: Criterion, system: System, judged: Judgement) -> bool:
         if self.profile == "technical" and criterion.group == "PAT" and judged.reason in NEEDS_DOCUMENT:
             return False
-        return criterion.counts_on(self.day)
+        return criterion.counts_on(self.day, system.tags)
 
 
 def fingerprint(criterion: str, system: str, target: str | None) -> str:
@@ -241,26 +242,43 @@ def _join(judged: Sequence[Judgement]) -> Judgement:
     return Judgement(verdict=verdict, reason=reason, rows=tuple(row for one in judged for row in one.rows))
 
 
-def _judged(criterion: Criterion, evidence: Evidence) -> Judgement:
+def _judged(criterion: Criterion, evidence: Evidence, level: int) -> Judgement:
     judged = criterion.judge(evidence)
+    if judged.verdict is Verdict.PASS and criterion.coming:
+        return _with_rows(
+            judged, Judgement(verdict=judged.verdict, rows=_foreseen(criterion, evidence, level))
+        )
     if judged.verdict is not Verdict.INCONCLUSIVE:
         return judged
     rows = tuple(_failures(evidence.facts))
     return _with_rows(judged, Judgement(verdict=judged.verdict, rows=rows))
 
 
+def _foreseen(criterion: Criterion, evidence: Evidence, level: int) -> tuple[Row, ...]:
+    """What will not be met by the values that hold once the grace has ended."""
+    assert criterion.coming is not None  # noqa: S101
+    coming = msgspec.structs.replace(evidence, parameters=criterion.coming.at_level(level))
+    rows = (row for row in criterion.judge(coming).rows if row.verdict is not Verdict.PASS)
+    return _relabelled(rows, lambda fact: f"{fact} ({criterion.after_grace})")
+
+
 def _labelled(judged: Judgement, label: str) -> Judgement:
-    rows = tuple(
+    rows = _relabelled(judged.rows, lambda fact: f"{label} {fact}")
+    return Judgement(verdict=judged.verdict, reason=judged.reason, rows=rows)
+
+
+def _relabelled(rows: Iterable[Row], name: Callable[[str], str]) -> tuple[Row, ...]:
+    """The rows with another name for each fact."""
+    return tuple(
         Row(
-            fact=f"{label} {row.fact}",
+            fact=name(row.fact),
             operator=row.operator,
             expected=row.expected,
             observed=row.observed,
             verdict=row.verdict,
         )
-        for row in judged.rows
+        for row in rows
     )
-    return Judgement(verdict=judged.verdict, reason=judged.reason, rows=rows)
 
 
 def _with_rows(judged: Judgement, other: Judgement) -> Judgement:
