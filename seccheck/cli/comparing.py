@@ -20,6 +20,10 @@ def diff(
     old: Annotated[Path, typer.Argument(help="The earlier run folder.")],
     new: Annotated[Path, typer.Argument(help="The later run folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="As one page: the file to write.")] = None,
+    language: Annotated[
+        str, typer.Option("--lang", help="vi or en, of the page; default: the run's language.")
+    ] = "",
 ) -> None:
     """What changed between two runs: regressed, improved, new, gone."""
     import msgspec
@@ -28,6 +32,9 @@ def diff(
     from seccheck.reports.run import RunFolder as Reading
     from seccheck.runfolder import RunFolder
 
+    if html:
+        _page(old, new, html, language)
+        return
     runs = [Reading(RunFolder.open(path).path) for path in (old, new)]
     documents = [(msgspec.to_builtins(one) for one in run.systems()) for run in runs]
     comparison = compare(*documents)
@@ -40,6 +47,20 @@ def diff(
         cells = (finding.change, finding.system, finding.criterion, finding.target or "")
         typer.echo("\t".join((*cells, f"{finding.before or '–'} → {finding.after or '–'}")))
     say(f"{len(comparison.systems)} systems and {len(comparison.findings)} findings differ")
+
+
+def _page(old: Path, new: Path, out: Path, language: str) -> None:
+    """Write what changed as one HTML page."""
+    from seccheck.cli.show import _language
+    from seccheck.reports import Options, difference
+    from seccheck.reports.run import RunFolder as Reading
+    from seccheck.runfolder import RunFolder
+
+    earlier, later = RunFolder.open(old), RunFolder.open(new)
+    options = Options(language=_language(language or later.info.language), previous=(earlier.path,))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    difference.REPORT.save(Reading(later.path), out, options)
+    say(str(out))
 
 
 def history(folder: Annotated[Path, typer.Argument(help="A folder of run folders.")]) -> None:

@@ -47,10 +47,12 @@ def write_reports(folder: RunFolder, formats: str, language: str) -> None:
     """Write reports into a run folder: `report/` for HTML, files that name the run for the rest."""
     from seccheck.reports import Options, load_reports
     from seccheck.reports import run as reading
+    from seccheck.reports.signature import merged_state
 
-    options = Options(language=_language(language))
-    os.umask(0o077)  # a run folder is its owner's alone
     source = reading.RunFolder(folder.path)
+    spoken = _language(language)
+    options = Options(language=spoken, signature=merged_state(source, spoken))
+    os.umask(0o077)  # a run folder is its owner's alone
     for name in check_formats(formats):
         plugin = load_reports()[name]
         if name == "json":
@@ -82,6 +84,12 @@ def report(
     previous: Annotated[
         list[Path] | None, typer.Option(help="An earlier run, for change and trend; may be repeated.")
     ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="The signed bundle of this run: the report says who signed it.")
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="A folder with public keys (*.pub.yaml), for --bundle.")
+    ] = None,
 ) -> None:
     """Write a stored run in one or more formats."""
     from seccheck.errors import InputError
@@ -99,13 +107,15 @@ def report(
             hint=did_you_mean(unit, [one.id for one in folder.registry.units]),
         )
     wanted = [load_reports()[name] for name in check_formats(formats)]
+    source = reading.RunFolder(run)
+    spoken = _language(language or folder.info.language)
     options = Options(
-        language=_language(language or folder.info.language),
+        language=spoken,
+        signature=_signature(source, bundle, keys, spoken),
         unit=unit,
         public=public,
         previous=tuple(previous or ()),
     )
-    source = reading.RunFolder(run)
     if len(wanted) == 1 and wanted[0].kind == "file" and out is None:
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / "report"
@@ -122,6 +132,32 @@ def report(
         typer.echo(str(target / "index.html" if wanted[0].kind == "folder" else target), err=True)
         return
     _write_all(source, wanted, out or Path(), options)
+
+
+def _signature(run: Any, bundle: Path | None, keys: Path | None, language: Any) -> str:
+    """The state of the run's signature in words; a bundle that is not of this run is refused."""
+    from seccheck.bundle import verify
+    from seccheck.errors import InputError
+    from seccheck.faults import FaultError
+    from seccheck.keys import read_keys
+    from seccheck.reports.signature import merged_state, verified_state
+
+    if bundle is None:
+        return merged_state(run, language)
+    if keys is None:
+        raise InputError.at("--bundle", "expected --keys FOLDER beside it", hint="the signers' public keys")
+    try:
+        verified = verify(bundle, read_keys(keys))
+    except FaultError as error:
+        print(f"seccheck: {error.text(language)}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(2) from None
+    if verified.files.get("results.json") != run.results_digest.removeprefix("sha256:"):
+        raise InputError.at(
+            str(bundle),
+            f"expected a bundle of {run.path}, found the run {verified.says.run}, or other results",
+        )
+    key, says = verified.key, verified.says
+    return verified_state(language, key=key.id, units=len(says.units), signed=says.signed)
 
 
 def _write_all(source: Any, wanted: list[Any], place: Path, options: Any) -> None:

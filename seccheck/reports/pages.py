@@ -13,11 +13,18 @@ from seccheck.reports.change import Change, change_of, trend_of
 from seccheck.reports.counts import STATUSES, Counts
 from seccheck.reports.overview import DOCUMENT_REASONS, Blocker, Coverage, Row
 from seccheck.reports.pictures import shade, tiles_of
+from seccheck.reports.run import Finding
 from seccheck.reports.site import Page, Site, unit_key
 from seccheck.reports.ways import Step
 
 WAFFLE_MOST = 500
 """Above this many systems, bars tell more than squares."""
+FINDINGS_MOST = 400
+"""Up to so many open findings, the page of a unit shows the evidence of each."""
+EVIDENCE_MOST = 3
+"""Rows of evidence that it shows of one finding; the rest stands on the system's page."""
+SOON = 3
+"""Months before it expires that a document is marked."""
 UNIT_ROWS = 40
 """So many units of a kind stand on the first page; the rest only on the page of all units."""
 
@@ -74,6 +81,8 @@ class Pages:
             data={
                 "counts": overview.counts,
                 "bounds": self.bounds(overview.counts),
+                "missing": sum(len(part.missing) for part in overview.coverage()),
+                "papers": sum(any(one.reason in DOCUMENT_REASONS for one in row.advised) for row in rows),
                 "waffle": rows if len(rows) <= WAFFLE_MOST else [],
                 "coverage": overview.coverage(),
                 "change": self.change,
@@ -144,7 +153,7 @@ class Pages:
     def matrix(self) -> Page:
         """Criteria by unit: where the same trouble sits."""
         overview = self.overview
-        columns = [one for one in overview.criteria if overview.by_criterion[one].open]
+        columns = [one for one in overview.criteria if one in overview.blocking]
         lines = [
             (
                 unit,
@@ -162,7 +171,7 @@ class Pages:
             menu="criteria",
             lead=self._say(
                 "Each number counts a unit's systems that fail or are not concluded; "
-                "the darker, the greater their share."
+                "the darker, the greater their share. Criteria that are only advised are left out."
             ),
             crumbs=self._crumbs(("criteria", self._say("Criteria"))),
             data={"columns": columns, "lines": lines},
@@ -237,6 +246,7 @@ class Pages:
         for row in rows:
             for one in row.blockers:
                 by_criterion.setdefault(one.criterion, []).append((row, one))
+        seen = self._findings(rows)
         works = []
         for criterion in dict.fromkeys(order):
             if entry := self.overview.criteria.get(criterion):
@@ -246,34 +256,81 @@ class Pages:
                         "id": criterion,
                         "severity": self.words.severity(entry.severity),
                         "failed": any(one.verdict == "fail" for _, one in found),
-                        "rows": found,
-                        "remedy": self.site.remedy(entry),
+                        "rows": [
+                            (row, one, self._seen(row, one, seen.get((row.id, criterion), [])))
+                            for row, one in found
+                        ],
+                        "remedy": self.site.remedy(entry, settings=not self._settings_apart),
                     }
                 )
         return works
 
+    @property
+    def _settings_apart(self) -> bool:
+        """Whether the settings of products stand once, with their criterion: in print, for many units."""
+        return bool(self.site.margins) and not self.site.options.unit
+
+    def _findings(self, rows: list[Row]) -> dict[tuple[str, str], list[Finding]]:
+        """What holds the systems back, target by target, where it is few enough to stand on one page."""
+        if self.public or sum(row.unfit for row in rows) > FINDINGS_MOST:
+            return {}
+        found: dict[tuple[str, str], list[Finding]] = {}
+        reader = self.overview.run.reader()
+        try:
+            for row in rows:
+                for one in reader.system(row.offset, row.length).findings if row.blockers else ():
+                    if one.counted and one.verdict in {"fail", "inconclusive"}:
+                        found.setdefault((row.id, one.criterion), []).append(one)
+        finally:
+            reader.close()
+        return found
+
+    def _seen(self, row: Row, blocker: Blocker, findings: list[Finding]) -> list[tuple[str, list[Any], str]]:
+        """Where each finding is, its telling evidence, and why it is open."""
+        entry = self.overview.systems.get(row.id)
+        targets = {target.id: target.place for target in entry.targets} if entry else {}
+        words = self.words
+        if not findings:
+            return [("", [], words.reasons.get(blocker.reason or "", ""))]
+        return [
+            (
+                targets.get(one.target or "", one.target or ""),
+                [
+                    (row.fact, words.expected(row.expected), words.value(row.observed))
+                    for row in one.evidence
+                    if row.verdict == one.verdict and one.verdict == "fail"
+                ][:EVIDENCE_MOST],
+                words.reasons.get(one.reason or "", ""),
+            )
+            for one in findings
+        ]
+
     def _documents(self, rows: list[Row]) -> list[dict[str, Any]]:
-        """The documents of a unit's systems, those that expire first at the top."""
-        documents = []
+        """The documents of a unit's systems and what each answers, those that expire first at the top."""
+        today = self.overview.scan.finished[:10]
+        documents: dict[tuple[str, ...], dict[str, Any]] = {}
         for row in rows:
             entry = self.overview.systems.get(row.id)
             for criterion, document in entry.evidence.items() if entry else ():
                 listed = self.overview.criteria.get(criterion)
                 months = listed.months(row.level) if listed else None
                 ends = months_after(document.issued, months) if document.issued and months else ""
-                documents.append(
+                same = row.id, document.file, document.issued or "", ends
+                one = documents.setdefault(
+                    same,
                     {
                         "row": row,
-                        "criterion": criterion,
-                        "listed": bool(listed),
+                        "criteria": [],
                         "file": document.file,
                         "issuer": document.issuer,
                         "issued": document.issued,
                         "ends": ends,
-                        "over": bool(ends) and ends < self.overview.scan.finished[:10],
-                    }
+                        "over": bool(ends) and ends < today,
+                        "soon": bool(ends) and today <= ends < months_after(today, SOON),
+                    },
                 )
-        return sorted(documents, key=lambda one: (one["ends"] or "9", one["criterion"], one["row"].id))
+                one["criteria"].append((criterion, bool(listed)))
+        return sorted(documents.values(), key=lambda one: (one["ends"] or "9", one["row"].id, one["file"]))
 
     # ------------------------------------------------------------------------------------------ criteria
 
@@ -283,13 +340,13 @@ class Pages:
         levels = sorted(overview.by_level)
         kinds = [kind for kind in overview.kinds() if kind in overview.by_kind]
         lines = []
-        for criterion, entry in overview.criteria.items():
+        for criterion in overview.criteria:
             cells = [overview.by_criterion_level.get((criterion, level)) for level in levels]
             cells += [overview.by_criterion_kind.get((criterion, kind)) for kind in kinds]
             lines.append(
                 {
                     "id": criterion,
-                    "advised": entry.advised,
+                    "advised": overview.criteria[criterion].advised,
                     "counts": overview.by_criterion[criterion],
                     "cells": [shade(counts) for counts in cells],
                 }
@@ -304,7 +361,17 @@ class Pages:
             title=self._say("Criteria"),
             lead=f"{overview.run.criteria.set.name.get(self.language)}. {applied}.",
             crumbs=self._crumbs(),
-            data={"levels": levels, "kinds": kinds, "lines": lines},
+            data={
+                "levels": levels,
+                "kinds": kinds,
+                "parts": [
+                    (name, title, [one for one in lines if one["advised"] is advised])
+                    for name, title, advised in (
+                        ("counted", self._say("Counted"), False),
+                        ("advised", self._say("Advised: judged and shown, outside the tally"), True),
+                    )
+                ],
+            },
         )
 
     def criterion(self, criterion: str) -> Page:
@@ -404,7 +471,9 @@ class Pages:
         """How many do not meet, how many of them are open, and what that leaves the figure to be."""
         words = self.words
         if not counts.rest:
-            return self._say("All systems meet.") if counts.reported else ""
+            return (
+                self._say("All systems meet.") if counts.reported else self._say("No system was looked at.")
+            )
         parts = [
             words.ngettext(
                 "%(rest)s system does not meet all criteria.",
@@ -422,6 +491,8 @@ class Pages:
                     counts.not_concluded,
                 )
             )
+        elif not counts.unassessed:
+            parts.append(self._say("Every system could be concluded."))
         if counts.unassessed:
             parts.append(
                 words.ngettext(

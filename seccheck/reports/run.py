@@ -146,7 +146,7 @@ class CriterionEntry(Record):
 
     def at_level(self, level: int) -> dict[str, str]:
         """Its parameters for a system of `level`."""
-        return {name: str(_at_level(value, level)) for name, value in self.parameters.items()}
+        return {name: _text(_at_level(value, level)) for name, value in self.parameters.items()}
 
     def said(self, language: str, level: int = 0) -> str:
         """The statement with its parameters in place; without a level, every value they take."""
@@ -156,7 +156,7 @@ class CriterionEntry(Record):
         """`text` with the parameters in place; without a level, every value they take."""
         for name, value in self.parameters.items():
             levels = [level] if level else range(1, 6)
-            shown = "/".join(dict.fromkeys(str(_at_level(value, at)) for at in levels))
+            shown = "/".join(dict.fromkeys(_text(_at_level(value, at)) for at in levels))
             text = text.replace(f"{{{name}}}", shown)
         return text
 
@@ -167,6 +167,11 @@ class CriterionEntry(Record):
             months = self.parameters.get(months["parameter"])
         months = _at_level(months, level)
         return months if isinstance(months, int) else None
+
+
+def _text(value: Any) -> str:
+    """The value of a parameter as it stands in a sentence."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _at_level(value: Any, level: int) -> Any:

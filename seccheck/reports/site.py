@@ -16,6 +16,7 @@ from markupsafe import Markup
 from seccheck.reports.overview import Blocker, Overview, Row
 from seccheck.reports.repeat import where
 from seccheck.reports.run import CriterionEntry, Finding
+from seccheck.reports.ways import Step
 from seccheck.reports.words import Words, visible_or_same
 from seccheck.resources import bundled
 
@@ -34,6 +35,24 @@ SHAPES = {
     "waived": "unassessed",
 }
 """How statuses and verdicts look: one colour and shape means one thing everywhere."""
+PRODUCTS = {
+    "apache": "Apache",
+    "cloudflare": "Cloudflare",
+    "cisco": "Cisco",
+    "dovecot": "Dovecot",
+    "fortinet": "Fortinet",
+    "haproxy": "HAProxy",
+    "iis": "IIS",
+    "linux": "Linux",
+    "mikrotik": "MikroTik",
+    "openssh": "OpenSSH",
+    "paloalto": "Palo Alto Networks",
+    "php": "PHP",
+    "postfix": "Postfix",
+    "tomcat": "Tomcat",
+    "windows": "Windows",
+}
+"""How products are written whose settings stand in a remedy."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 
 
@@ -122,13 +141,15 @@ class Page:
 class Site:
     """What all pages of one report share, and how a page becomes text."""
 
-    def __init__(self, overview: Overview, *, single: bool = False) -> None:
+    def __init__(self, overview: Overview, *, single: bool = False, margins: str = "") -> None:
+        """`single`: all pages in one file; `margins`: of the sheets it is printed on, as a style sheet."""
         self.overview = overview
         self.options = overview.options
         self.scan = overview.scan
         self.language = overview.options.language
         self.words = Words(self.language, narrowed=self.scan.selection.narrowed)
         self.single = single
+        self.margins = margins
         self.extension = ".demo.html" if self.scan.demonstration else ".html"
         self.first = unit_key(self.options.unit) if self.options.unit else "index"
 
@@ -162,12 +183,16 @@ class Site:
         entry = self.overview.criteria.get(criterion)
         return entry.said(self.language) if entry else criterion
 
-    def remedy(self, criterion: CriterionEntry, level: int = 0) -> Markup:
+    def remedy(self, criterion: CriterionEntry, level: int = 0, *, settings: bool = True) -> Markup:
         """How to mend: a sentence, then the settings of each product."""
         sentence = criterion.remedy.get(self.language) or criterion.remedy.get("en", "")
         for name, value in criterion.at_level(level).items() if level else ():
             sentence = sentence.replace(f"{{{name}}}", value)
-        products = [(name, text) for name, text in criterion.remedy.items() if name not in {"vi", "en"}]
+        products = [
+            (PRODUCTS.get(name, name), text)
+            for name, text in criterion.remedy.items()
+            if settings and name not in {"vi", "en"}
+        ]
         module: Any = self.environment.get_template("blocks.html").module
         remedy: Markup = module.settings(sentence, products)
         return remedy
@@ -196,6 +221,21 @@ class Site:
             for name, feed in sorted(feeds.items())
             if isinstance(feed, dict) and feed.get("date")
         ]
+
+    def _reference_days(self) -> str:
+        """The oldest and the newest of their dates."""
+        days = sorted({day for _, day in self.reference()})
+        return " – ".join(self.words.day(day) for day in (days if len(days) < 2 else (days[0], days[-1])))
+
+    def why_open(self, step: Step) -> list[str]:
+        """The reasons why what a step settles is open, where one or two are all."""
+        reasons = {
+            one.reason
+            for system in (step.systems if step.settles else ())
+            for one in self.overview.rows_by_id[system].blockers
+            if one.reason and (one.criterion, one.verdict) in step.criteria
+        }
+        return sorted(reasons) if len(reasons) <= 2 else []
 
     def _set_line(self) -> str:
         say = self.words.gettext
@@ -247,6 +287,9 @@ class Site:
             set_line=self._set_line(),
             menu=self._menu(),
             reference=self.reference(),
+            reference_days=self._reference_days(),
+            row_of=self.overview.rows_by_id,
+            why_open=self.why_open,
             results_digest=self.overview.run.results_digest,
             signature=self.options.signature,
             short=short_digest,
@@ -270,7 +313,7 @@ class Site:
             ') format("woff2")}\n'
             for weight in (400, 600)
         )
-        return faces + (TEMPLATES / "report.css").read_text("utf-8")
+        return faces + (TEMPLATES / "report.css").read_text("utf-8") + self.margins
 
     @cached_property
     def policy(self) -> str:

@@ -16,6 +16,8 @@ from seccheck.reports.run import Evidence, Finding, Reader, Seen, TargetEntry
 from seccheck.reports.site import Links, Page, Site, finding_name, system_key, unit_key
 
 ORDER = {"fail": 0, "inconclusive": 1, "waived": 2}
+ALIKE = 4
+"""From so many criteria on, a common reason is said once."""
 BRIEF = 160
 """How much of what was seen stands beside a criterion that passed."""
 
@@ -38,6 +40,21 @@ class Shown:
     when: Markup
     remedy: Markup
     repeat: list[str]
+
+
+@dataclass(slots=True)
+class Alike:
+    """Criteria of one target that are not concluded for one and the same reason: said once."""
+
+    blocks: bool
+    look: str
+    title: str
+    place: str
+    why: Markup
+    when: Markup
+    repeat: list[str]
+    criteria: list[tuple[str, Markup]]
+    """Anchor, and the cells of id and statement."""
 
 
 Brief = tuple[str, Markup, str, str, Markup]
@@ -125,8 +142,15 @@ class SystemPages:
             seen={digest: reader.observation(digest) for digest in marks},
             whens={},
         )
-        opened = [self._shown(one, at) for one in system.findings if one.verdict in ORDER]
+        like = _alike(system.findings)
+        together = {id(one) for findings in like for one in findings}
+        opened = [
+            self._shown(one, at)
+            for one in system.findings
+            if one.verdict in ORDER and id(one) not in together
+        ]
         opened.sort(key=lambda one: one.rank)
+        alike = [self._alike(findings, at) for findings in like]
         say = self.words.gettext
         passed = [one for one in system.findings if one.verdict == "pass"]
         brief = self.site.single
@@ -135,8 +159,12 @@ class SystemPages:
             "entry": entry,
             "summary": self._summary(row, system.findings),
             "groups": [
-                (say("Open findings"), [one for one in opened if one.blocks]),
-                (say("Advised and waived"), [one for one in opened if not one.blocks]),
+                (
+                    title,
+                    [one for one in opened if one.blocks is blocks],
+                    [one for one in alike if one.blocks is blocks],
+                )
+                for title, blocks in ((say("Open findings"), True), (say("Advised and waived"), False))
             ],
             "passed_count": len(passed),
             "passed": [] if brief else [self._brief(one, at) for one in passed],
@@ -184,6 +212,35 @@ class SystemPages:
             repeat=[] if self.public else self._repeat(one, at.row, target, looks),
         )
 
+    def _alike(self, findings: list[Finding], at: Place) -> Alike:
+        first, words = findings[0], self.words
+        target = at.targets.get(first.target or "")
+        looks = [look for digest in first.observations if (look := at.seen.get(digest))]
+        return Alike(
+            blocks=first.counted,
+            look=f"finding v-inconclusive{'' if first.counted else ' advised'}",
+            title=words.gettext("%(num)s criteria are not concluded, for one and the same reason")
+            % {"num": words.number(len(findings))},
+            place=target.place if target else first.target or "",
+            why=self._why(first, looks),
+            when=self._when(first.observations, looks, at),
+            repeat=[] if self.public else self._repeat(first, at.row, target, looks),
+            criteria=[
+                (at.links.anchor(at.key, finding_name(one)), self._cells(one.criterion, at))
+                for one in findings
+            ],
+        )
+
+    def _cells(self, criterion: str, at: Place) -> Markup:
+        """The id, linked, and the statement of a criterion, as cells."""
+        level = at.row.level
+        return self._once(
+            ("cells", criterion, level),
+            lambda: self._blocks.passed(
+                criterion, at.links.criterion(criterion), self._statement(criterion, level)
+            ),
+        )
+
     def _statement(self, criterion: str, level: int) -> str:
         entry = self.overview.criteria.get(criterion)
         return entry.said(self.words.language, level) if entry else ""
@@ -229,18 +286,12 @@ class SystemPages:
         )
 
     def _brief(self, one: Finding, at: Place) -> Brief:
-        level, marks = at.row.level, tuple(at.marks[digest] for digest in one.observations)
-        cells = self._once(
-            ("cells", one.criterion, level),
-            lambda: self._blocks.passed(
-                one.criterion, at.links.criterion(one.criterion), self._statement(one.criterion, level)
-            ),
-        )
+        marks = tuple(at.marks[digest] for digest in one.observations)
         held = [self.words.value(row.observed) for row in one.evidence if row.verdict == "pass"][:3]
         seen = held[0] if len(held) == 1 else "; ".join(dict.fromkeys(held))
         return (
             finding_name(one),
-            cells,
+            self._cells(one.criterion, at),
             "" if self.public else one.target or "",
             f"{seen[:BRIEF]}…" if len(seen) > BRIEF else seen,
             self._once(("marks", marks), lambda: self._blocks.marks(marks)),
@@ -295,6 +346,16 @@ class SystemPages:
             commands.append(f"seccheck gate --target {place} --as-level {row.level} {chosen}")
         commands.append(f"seccheck explain {shlex.quote('runs/' + scan.id)} {row.id} {one.criterion}")
         return commands
+
+
+def _alike(findings: tuple[Finding, ...]) -> list[list[Finding]]:
+    """What is not concluded about one target for one reason, where it is more than a few."""
+    groups: dict[tuple[Any, ...], list[Finding]] = {}
+    for one in findings:
+        if one.verdict == "inconclusive" and one.reason:
+            same = one.counted, one.target, one.reason, one.detail, one.observations
+            groups.setdefault(same, []).append(one)
+    return [group for group in groups.values() if len(group) >= ALIKE]
 
 
 def _marks(findings: tuple[Finding, ...]) -> dict[str, int]:

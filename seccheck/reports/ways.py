@@ -89,9 +89,9 @@ class _Lacks:
         return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 
     def named(self, mask: int) -> tuple[Lack, ...]:
-        """The lacks of a set, gravest first."""
+        """The lacks of a set: what failed before what is open, then the gravest first."""
         lacks = (self._lacks[bit] for bit in self.bits(mask))
-        return tuple(sorted(lacks, key=lambda lack: (self._gravity(lack[0]), lack)))
+        return tuple(sorted(lacks, key=lambda lack: (lack[1] != "fail", self._gravity(lack[0]), lack)))
 
     def order(self, mask: int) -> tuple[int, tuple[Lack, ...]]:
         """Which of two sets comes first when both serve as many systems: the graver, then by name."""

@@ -303,7 +303,7 @@ class Words:
     def span(self, start: str, end: str) -> str:
         """From one minute to another, the day once where both lie on it."""
         first, last = self.time(start), self.time(end)
-        if len(start) <= 10 or first == last or self.day(start) != self.day(end):  # noqa: PLR2004 - a day
+        if len(start) <= 10 or first == last or self.day(start) != self.day(end):
             return first if first == last else f"{first} – {last}"
         return self.gettext("%(start)s–%(end)s on %(day)s") % {
             "start": _shown(start, self.language, "HH:mm"),

@@ -57,9 +57,11 @@ def write_workbook(path: Path, sheets: list[Sheet], title: str) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
         for name, text in _frame(sheets, title).items():
             archive.writestr(_entry(name), text)
+        rows = []
         for number, sheet in enumerate(sheets, 1):
             with archive.open(_entry(f"xl/worksheets/sheet{number}.xml"), "w", force_zip64=True) as file:
-                _write_sheet(file, sheet)
+                rows.append(_write_sheet(file, sheet))
+        archive.writestr(_entry("xl/workbook.xml"), _book(sheets, rows))
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -69,7 +71,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _write_sheet(file: IO[bytes], sheet: Sheet) -> None:
+def _write_sheet(file: IO[bytes], sheet: Sheet) -> int:
+    """The number of rows written."""
     last = _LETTERS[len(sheet.columns) - 1]
     widths = "".join(
         f'<col min="{number}" max="{number}" width="{column.width}" customWidth="1"/>'
@@ -99,6 +102,7 @@ def _write_sheet(file: IO[bytes], sheet: Sheet) -> None:
     if links:
         file.write(f"<hyperlinks>{''.join(links)}</hyperlinks>".encode())
     file.write(b"</worksheet>")
+    return count
 
 
 def _row(number: int, cells: list[Cell], style: int) -> str:
@@ -122,16 +126,32 @@ def _links(sheet: Sheet, row: list[Cell], number: int) -> Iterator[str]:
             yield f'<hyperlink ref="{_LETTERS[column]}{number}" location={quoteattr(place)}/>'
 
 
+def _book(sheets: list[Sheet], rows: list[int]) -> str:
+    """The list of sheets, and the range that each is filtered by: LibreOffice drops filters that lack it."""
+    listed = "".join(
+        f'<sheet name={quoteattr(sheet.name)} sheetId="{n}" r:id="r{n}"/>'
+        for n, sheet in enumerate(sheets, 1)
+    )
+    ranges = "".join(
+        f'<definedName name="_xlnm._FilterDatabase" localSheetId="{n}" hidden="1">'
+        + escape(
+            f"'{sheet.name.replace(chr(39), chr(39) * 2)}'!$A$1:${_LETTERS[len(sheet.columns) - 1]}${count}"
+        )
+        + "</definedName>"
+        for n, (sheet, count) in enumerate(zip(sheets, rows, strict=True))
+    )
+    return (
+        f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
+        f"<sheets>{listed}</sheets><definedNames>{ranges}</definedNames></workbook>"
+    )
+
+
 def _frame(sheets: list[Sheet], title: str) -> dict[str, str]:
-    """Everything of the archive but the sheets themselves."""
+    """Everything of the archive but the sheets and their list."""
     numbers = range(1, len(sheets) + 1)
     overrides = "".join(
         f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{_TYPE}.worksheet+xml"/>'
         for n in numbers
-    )
-    listed = "".join(
-        f'<sheet name={quoteattr(sheet.name)} sheetId="{n}" r:id="r{n}"/>'
-        for n, sheet in zip(numbers, sheets, strict=True)
     )
     related = "".join(
         f'<Relationship Id="r{n}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>'
@@ -153,8 +173,6 @@ def _frame(sheets: list[Sheet], title: str) -> dict[str, str]:
         "docProps/core.xml": f'{_HEAD}<cp:coreProperties xmlns:cp="{core}" '
         'xmlns:dc="http://purl.org/dc/elements/1.1/">'
         f"<dc:title>{escape(_ILLEGAL.sub('', title))}</dc:title></cp:coreProperties>",
-        "xl/workbook.xml": f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
-        f"<sheets>{listed}</sheets></workbook>",
         "xl/_rels/workbook.xml.rels": f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">{related}'
         f'<Relationship Id="styles" Type="{_OFFICE}/styles" Target="styles.xml"/></Relationships>',
         "xl/styles.xml": f'{_HEAD}<styleSheet xmlns="{_MAIN}">'

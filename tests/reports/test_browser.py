@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from seccheck.reports import Options, html_single
+from seccheck.reports import Options, difference, html_single
 from seccheck.reports.run import RunFolder
 from tests.reports.axe import axe_source
 from tests.reports.browser import browser
@@ -33,6 +33,8 @@ LOOKED = json.dumps(
 )
 """The rules that size, colours and medium have a say in."""
 SIZES = {"desk": (1366, 768), "phone": (390, 844)}
+PRINTED = json.dumps([rule for rule in json.loads(LOOKED) if rule != "target-size"])
+"""Nothing is pressed on paper."""
 LOOKS = (
     ("desk", {}), ("desk", {"scheme": "dark"}), ("phone", {}), ("desk", {"media": "print"}),
 )  # fmt: skip
@@ -57,6 +59,12 @@ def page_types(site):
             site / "unit/bac-lieu.demo.html"]  # fmt: skip
 
 
+def rules_for(size, look):
+    if look.get("media") == "print":
+        return PRINTED
+    return LOOKED if look or size != "desk" else RULES
+
+
 def test_axe_finds_nothing(site, chromium):
     script = axe_source()
     for path in page_types(site):
@@ -65,7 +73,7 @@ def test_axe_finds_nothing(site, chromium):
         chromium.run(f"{script}; true")
         for size, look in LOOKS:
             chromium.look(*SIZES[size], **look)
-            rules = LOOKED if look or size != "desk" else RULES
+            rules = rules_for(size, look)
             violations = json.loads(chromium.run(AXE % rules))
             assert violations == [], (path.name, size, look)
 
@@ -92,7 +100,7 @@ def test_figures_are_tabular(site, chromium):
     chromium.open(site / "index.html")
     widths = chromium.run("""(() => {
         const box = document.createElement('span');
-        document.body.append(box);
+        document.querySelector('td.num').append(box);
         return [...'0123456789'].map(digit => {
             box.textContent = digit;
             return box.getBoundingClientRect().width;
@@ -141,6 +149,22 @@ def test_one_finding_prints_on_one_sheet(site, chromium):
 
 def sheets(pdf):
     return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+def test_the_page_of_changes_asks_for_nothing_and_passes_axe(tmp_path, chromium, run_folder, later_run):
+    for language in ("vi", "en"):
+        out = tmp_path / f"diff-{language}.html"
+        difference.write(RunFolder(later_run), out, Options(language=language, previous=(run_folder,)))
+        chromium.look(*SIZES["desk"])
+        chromium.open(out)
+        assert chromium.requests == [out.resolve().as_uri()]
+        assert chromium.messages == []
+        chromium.run(f"{axe_source()}; true")
+        assert json.loads(chromium.run(AXE % RULES)) == []
+        for size, look in LOOKS:
+            chromium.look(*SIZES[size], **look)
+            assert json.loads(chromium.run(AXE % rules_for(size, look))) == [], (language, size, look)
+            assert chromium.run("document.documentElement.scrollWidth") <= SIZES[size][0]
 
 
 def test_the_single_file_asks_for_nothing_and_passes_axe(tmp_path, chromium):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ from seccheck.errors import SeccheckError
 from seccheck.reports import Options, html
 from seccheck.reports.run import RunFolder
 from seccheck.reports.site import file_name
+from seccheck.reports.words import Words
 from tests.reports.sample import Sample, write_run
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "rect", "path", "circle", "use"}
@@ -334,3 +336,60 @@ def test_sizes_stay_within_bounds(tmp_path):
     out = write(run, tmp_path / "out")
     assert (out / "index.html").stat().st_size < 1_000_000
     assert max(path.stat().st_size for path in (out / "unit").iterdir()) < 2_000_000
+
+
+def test_the_tables_of_criteria_and_units_re_add(site, later_run):
+    document = json.loads((later_run / "results.json").read_bytes())
+    counted = {}
+    for system in document["systems"]:
+        for finding in system["findings"]:
+            if finding["counted"] and finding["verdict"] in {"fail", "inconclusive"}:
+                counted.setdefault((finding["criterion"], system["unit"]), set()).add(system["id"])
+    table = Page(site / "criteria.demo.html").source
+    for criterion, tally in document["tally"]["by_criterion"].items():
+        row = re.search(rf">{criterion}</a></td>.*?</tr>", table, re.DOTALL)[0]
+        cells = [int(cell or 0) for cell in re.findall(r'<td class="num">(\d*)</td>', row)]
+        judged = sum(tally.values()) - tally["not_applicable"]
+        assert cells == [tally["fail"], tally["inconclusive"], judged], criterion
+        shades = [int(cell or 0) for cell in re.findall(r'<td class="c h\d">(\d*)</td>', row)]
+        assert sum(shades) == 2 * (cells[0] + cells[1]), criterion  # once by level, once by kind of unit
+    matrix = Page(site / "matrix.demo.html").source
+    columns = re.findall(r"criterion/([A-Z0-9-]+)\.demo\.html", matrix.partition("</thead>")[0])
+    assert set(columns) == {criterion for criterion, _ in counted}
+    lines = re.findall(r'<tr><th scope="row"><a href="unit/(.*?)\.demo\.html">.*?</tr>', matrix)
+    for unit in lines:
+        row = re.search(rf'<tr><th scope="row"><a href="unit/{unit}\.demo.*?</tr>', matrix)[0]
+        cells = [int(cell or 0) for cell in re.findall(r'<td class="c h\d">(\d*)</td>', row)]
+        assert cells == [len(counted.get((one, unit), ())) for one in columns], unit
+
+
+def test_the_page_of_a_unit_tells_what_was_found_where(site, later_run):
+    registry = json.loads((later_run / "inputs/registry.json").read_bytes())
+    hosts = {one["id"]: one["targets"][0]["host"] for one in registry["systems"]}
+    for system in json.loads((later_run / "results.json").read_bytes())["systems"]:
+        text = Page(site / f"unit/{system['unit']}.demo.html").text
+        for finding in system["findings"]:
+            if finding["counted"] and finding["verdict"] == "fail":
+                assert Words(site.name).value(finding["evidence"][0]["observed"]) in text
+                if finding["target"] == "web":
+                    assert hosts[system["id"]] in text
+
+
+def test_one_reason_for_many_criteria_is_said_once(tmp_path, run_folder):
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    document = json.loads((run / "results.json").read_bytes())
+    system = document["systems"][0]
+    doubtful = [one for one in system["findings"] if one["target"] == "web"][:6]
+    for one in doubtful:
+        one |= {"verdict": "inconclusive", "observed_verdict": "inconclusive", "reason": "timeout"}
+        one |= {"observations": [], "counted": True, "waiver": None}
+    head = {name: document[name] for name in ("scan", "schema")}
+    body = b",\n".join(json.dumps(one, ensure_ascii=False).encode() for one in document["systems"])
+    (run / "results.json").write_bytes(json.dumps(head).encode()[:-1] + b',"systems":[\n' + body + b"\n]}\n")
+    out = write(run, tmp_path / "out", language="vi")
+    page = Page(out / f"system/{system['unit']}/{system['id']}.demo.html")
+    assert page.text.count("Dịch vụ không trả lời trong thời gian quy định.") == 1
+    assert "6 tiêu chí chưa kết luận được vì cùng một lý do" in page.text
+    for one in doubtful:
+        assert page.ids.count(f"{one['criterion']}.web") == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 
 import pytest
 
 from seccheck.errors import PluginError
-from seccheck.reports import Options, html_single, load_reports, pdf
+from seccheck.reports import Options, document, html_single, load_reports
+from seccheck.reports import pdf as pdf_report
 from seccheck.reports.run import RunFolder
 from tests.reports.sample import Sample, write_run
 from tests.tools import tool
@@ -51,15 +54,61 @@ def test_one_public_file_holds_no_address(tmp_path, run_folder):
 
 def test_pdf_is_printed_by_chromium(tmp_path, small_run):
     tool("chromium")
-    pdf.write(RunFolder(small_run), tmp_path / "a.pdf", Options(language="vi"))
-    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
-    assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "a.pdf").read_bytes())) > 5
+    pdf_report.write(RunFolder(small_run), tmp_path / "a.pdf", Options(language="vi"))
+    data = (tmp_path / "a.pdf").read_bytes()
+    assert data.startswith(b"%PDF-")
+    assert b"/Outlines" in data
+    text = subprocess.run(
+        [tool("pdftotext"), "-layout", tmp_path / "a.pdf", "-"], check=True, capture_output=True, text=True
+    ).stdout
+    sheets = text.split("\f")[:-1]
+    assert all(sheet.rstrip().endswith(f"{n} / {len(sheets)}") for n, sheet in enumerate(sheets, 1))
+    contents = next(sheet for sheet in sheets if "Mục lục" in sheet).partition("Mục lục")[2]
+    listed = re.findall(r"^ *(\S.*?)  +(\d+)$", contents, re.MULTILINE)
+    assert len(listed) > 5
+    for title, number in listed:
+        assert title[:24] in sheets[int(number) - 1], title
+
+
+def test_the_document_to_print_says_what_it_leaves_out(tmp_path, run_folder):
+    document.write(RunFolder(run_folder), tmp_path / "a.html", Options(language="vi"), {})
+    text = (tmp_path / "a.html").read_text("utf-8")
+    assert "Nội dung không in trong tài liệu này" in text
+    assert "Lần quan sát" not in text
+    links = set(re.findall(r' href="#([^"]*)"', text))
+    assert links <= set(re.findall(r' id="([^"]*)"', text))
+    open_units = {
+        one["unit"]
+        for one in json.loads((run_folder / "results.json").read_bytes())["systems"]
+        if one["status"] != "meets"
+    }
+    assert set(re.findall(r'<section class="page[^"]*" id="unit/([^"]*)"', text)) == open_units
+
+
+def test_the_document_for_one_unit_has_its_findings_and_nothing_of_others(tmp_path, run_folder):
+    document.write(RunFolder(run_folder), tmp_path / "a.html", Options(language="vi", unit="ha-noi"), {})
+    text = (tmp_path / "a.html").read_text("utf-8")
+    assert "An Giang" not in text
+    assert "an-giang" not in text
+
+
+def test_sheets_are_found_in_any_tree_of_pages():
+    pdf = (
+        b"%PDF-1.4\n1 0 obj\n<</Type /Catalog /Dests 9 0 R>>\nendobj\n"
+        b"2 0 obj\n<</Type /Pages /Kids [3 0 R 6 0 R]>>\nendobj\n"
+        b"3 0 obj\n<</Type /Pages /Parent 2 0 R /Kids [5 0 R 4 0 R]>>\nendobj\n"
+        b"4 0 obj\n<</Type /Page /Parent 3 0 R>>\nendobj\n5 0 obj\n<</Type /Page /Parent 3 0 R>>\nendobj\n"
+        b"6 0 obj\n<</Type /Page /Parent 2 0 R>>\nendobj\n"
+        b"9 0 obj\n<</units [4 0 R /XYZ 0 1 0]\n/unit#2Fx [6 0 R /XYZ 0 1 0]>>\nendobj\n"
+    )
+    assert pdf_report.sheets(pdf) == {"units": 2, "unit/x": 3}
+    assert pdf_report.sheets(b"%PDF-1.4 something else") == {}
 
 
 def test_without_a_browser_the_next_step_is_named(tmp_path, small_run, monkeypatch):
-    monkeypatch.setattr(pdf, "BROWSERS", ("no-such-browser",))
+    monkeypatch.setattr(pdf_report, "BROWSERS", ("no-such-browser",))
     with pytest.raises(PluginError, match=r"html-single"):
-        pdf.write(RunFolder(small_run), tmp_path / "a.pdf", Options())
+        pdf_report.write(RunFolder(small_run), tmp_path / "a.pdf", Options())
 
 
 def test_reports_are_found_as_plugins():

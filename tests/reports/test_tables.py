@@ -99,7 +99,10 @@ def test_the_workbook_has_its_four_sheets(tmp_path, run_folder):
     names = ["Hệ thống", "Phát hiện", "Đơn vị", "Việc cần làm"]
     assert book.sheetnames == [f"{name} (trình diễn)" for name in names]
     systems, findings, units, work = book.worksheets
+    listed = zipfile.ZipFile(path).read("xl/workbook.xml").decode()
     for sheet in book:
+        last = f"{sheet.cell(1, sheet.max_column).column_letter}${sheet.max_row}"
+        assert f"'{sheet.title}'!$A$1:${last}</definedName>" in listed  # LibreOffice asks for it
         assert sheet.freeze_panes == "A2"
         assert sheet.auto_filter.ref == f"A1:{sheet.cell(1, sheet.max_column).column_letter}{sheet.max_row}"
         assert all(cell.font.bold for cell in sheet[1])
