@@ -16,6 +16,9 @@ from seccheck.resolution import Resolution
 from seccheck.resolve import resolve
 from seccheck.system import Target
 
+STAGING = "staging"
+"""The tag of a system that is not in service yet: what is asked of the published name does not apply to it."""
+
 
 def registry_for(
     urls: Sequence[str], level: int, trust: Sequence[Path], reference: str
@@ -57,6 +60,8 @@ def registry_for(
     data["networks"] = [f"{address}/{ip_address(address).max_prefixlen}" for address in addresses] or [
         "127.0.0.0/8"
     ]
+    if not public:
+        data["systems"][0]["tags"] = [STAGING]
     today = datetime.now(UTC).date()
     data["authorisation"] = {
         "approved_by": reference or "the pipeline, for its own private or loopback target",

@@ -26,13 +26,16 @@ def test_a_public_address_needs_somebodys_word(url):
         registry_for(["https://127.0.0.1/", url], 3, [], "")
     registry, _ = registry_for([url], 3, [], "decision 12 of the owner")
     assert registry.authorisation.approved_by == "decision 12 of the owner"
+    assert registry.systems[0].tags == ()
 
 
 @pytest.mark.parametrize(
     "url", ["https://10.0.0.1", "https://[fd00::1]", "https://192.168.1.1", "https://100.64.0.1"]
 )
-def test_a_private_address_needs_none(url):
-    assert registry_for([url], 3, [], "")[0].systems[0].targets
+def test_a_private_address_needs_none_and_is_staging(url):
+    (system,) = registry_for([url], 3, [], "")[0].systems
+    assert system.targets
+    assert system.tags == ("staging",)
 
 
 def test_a_name_stands_for_what_it_resolves_to():
