@@ -134,7 +134,7 @@ def worker(
         Path | None, typer.Option("--key", help="This worker's secret key, which signs what it saw.")
     ] = None,
     passphrase: Passphrase = "",
-    at_once: Annotated[int, typer.Option(min=1, max=64, help="Orders carried out at once.")] = 4,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="Orders carried out at once.")] = 8,
 ) -> None:
     """Look on behalf of coordinators that this machine trusts, within its own networks and hours."""
     from seccheck.boundary import load_networks

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 CALL_EVERY = 1.0
 FIRST = 2.0
 """Seconds in which workers are waited for at first, so that the work is shared from the start."""
+USUAL_JOBS = 32
+"""In one order; fewer towards the end, so that all workers end together, more where a group is larger."""
 MAX_TRIES = 4
 """How often a job is sent; one that comes back without an answer each time is left."""
 _POLL = 0.02
@@ -394,7 +396,7 @@ class _Run:
             out = sum(order.zone == zone for order in self.open.values())
             slots = sum(worker.slots + len(worker.held) for worker in present)
             free = sum(worker.slots for worker in present) and slots - out
-            size = max(4, min(MAX_JOBS, _count(groups) // max(1, 2 * slots)))
+            size = max(1, min(USUAL_JOBS, _count(groups) // max(1, slots)))
             while groups and free > 0:
                 self._order(zone, groups, size)
                 free -= 1
@@ -446,15 +448,23 @@ class _Run:
         if self.line is None:
             return
         try:
-            call = Call(
-                plan=self.own.plan, session=self.session, signed=timestamp(datetime.now(UTC)), hold=True
-            )
-            self.line.call(closed(call, self.own.signer))
+            self.called = float("-inf")
+            self._call(hold=True)
             if not self.wanted:
+                self._hear_the_last()
                 self.line.drop(self.queue)
         except Lost:
             pass
         self.line.close()
+
+    def _hear_the_last(self) -> None:
+        """Read until every worker has said that it holds nothing, so that nothing comes afterwards."""
+        said = self.called
+        while time.monotonic() - said < 2 * CALL_EVERY:
+            list(self._read())
+            if all(one.heard > said and not one.held for one in self.workers.values()):
+                return
+            time.sleep(_POLL)
 
 
 def _count(groups: Sequence[_Group] | deque[_Group]) -> int:

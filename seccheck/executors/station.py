@@ -99,7 +99,7 @@ class Station:
         keys: Mapping[str, PublicKey],
         own: tuple[Permission, ...],
         signer: CryptoSigner | None,
-        slots: int = 4,
+        slots: int = 8,
     ) -> None:
         if not ZONE.fullmatch(zone):
             raise InputError.at("--zone", f"expected a name such as ministry-a, found {zone!r}")
@@ -379,6 +379,7 @@ def run_station(make: Callable[[], Station]) -> None:
     """Run a worker until a signal ends it, with its log on standard error."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     warnings.filterwarnings("ignore", module="celery")
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
     logging.getLogger("kombu").setLevel(logging.ERROR)
     logging.getLogger("celery").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -332,11 +332,11 @@ def findings(run):
 
 
 @contextmanager
-def a_place(path, keys, count=24, delay=0.05, zones=("zone-a", "zone-b")):
+def a_place(path, keys, count=24, delay=0.05, zones=("zone-a", "zone-b"), terms=""):
     port = free_port()
     with ExitStack() as stack:
         fleet = stack.enter_context(counting.fleet(count, delay=delay))
-        counting.write_registry(path, fleet.ports)
+        counting.write_registry(path, fleet.ports, terms)
         text = (path / "registry.yaml").read_text()
         for number in range(count):
             text = text.replace(
@@ -457,6 +457,7 @@ def gate(fleet, count):
 
 
 def test_a_broker_over_tls_with_a_password_that_nobody_sees(tmp_path, keys):
+    """Two workers share the looks at one address, which never meets more than one connection at once."""
     port, plain = free_port(), 0
     subprocess.run(
         [tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
@@ -470,7 +471,9 @@ def test_a_broker_over_tls_with_a_password_that_nobody_sees(tmp_path, keys):
         "--tls-cert-file", tmp_path / "tls.pem", "--tls-key-file", tmp_path / "tls.key",
         "--tls-ca-cert-file", tmp_path / "tls.pem", "--tls-auth-clients", "no", "--dir", tmp_path,
         ports=(port,),
-    ), a_place(tmp_path, keys, count=3, zones=("zone-a",)) as place:  # fmt: skip
+    ), a_place(
+        tmp_path, keys, count=9, zones=("zone-a",), terms="  limits: {connections_per_second: 50}\n"
+    ) as place:  # fmt: skip
         url = ("--broker", f"rediss://127.0.0.1:{port}/0")
         (tmp_path / "word").write_text("open-sesame-1\n")
         Place.broker = property(
@@ -484,12 +487,14 @@ def test_a_broker_over_tls_with_a_password_that_nobody_sees(tmp_path, keys):
         )
         try:
             worker, log = place.worker("zone-a", "a")
+            place.worker("zone-a", "a")
             scan = place.scan("-r", "registry.yaml", *SET, "--out", "run", "--workers", keys / "workers")
             lines = [Path(f"/proc/{process.pid}/cmdline").read_text() for process in (worker, scan)]
             err = end(scan)
         finally:
             Place.broker = property(lambda self: ("--broker", f"redis://127.0.0.1:{self.port}/0"))
-        assert len(observed(tmp_path / "run")) == 3
+        assert len(observed(tmp_path / "run")) == 9
+        assert place.fleet.most == 1
         everything = [err, log.read_text(), *lines] + [
             path.read_text("utf-8", "replace") for path in (tmp_path / "run").rglob("*") if path.is_file()
         ]
