@@ -23,7 +23,7 @@ from seccheck.probes.mail.facts import MailParams
 from seccheck.probes.mail.organisation import organisational_domain
 from seccheck.probes.mail.records import _bits, tags
 from seccheck.resolve import Stub, name_of
-from tests.fuzz.properties import HERE, Recorded, bounded, damaged, endpoint, hostile, looked, words
+from tests.fuzz.properties import HERE, SLOW, Recorded, bounded, damaged, endpoint, hostile, looked, words
 
 pytestmark = pytest.mark.fuzz
 NAME = "example.vn"
@@ -162,6 +162,7 @@ ALL_DNS = DnsParams(ask=("addresses", "dnssec", "caa", "dangling"))
 ALL_MAIL = MailParams(ask=("spf", "dkim", "dmarc", "mta-sts", "mx"))
 
 
+@SLOW
 @given(st.lists(answer(*RECORDS), min_size=1, max_size=6))
 def test_what_a_zone_says(resolvers: pytest.MonkeyPatch, answers: list[tuple[int, bytes, int]]) -> None:
     recording = Recording(answers)
@@ -169,6 +170,7 @@ def test_what_a_zone_says(resolvers: pytest.MonkeyPatch, answers: list[tuple[int
     looked(lambda: collect_dns(endpoint("dns", NAME), ALL_DNS, Recorded(b"")), 5.0)
 
 
+@SLOW
 @given(st.lists(answer(*RECORDS[:6]), min_size=1, max_size=6))
 @example([(0, txt("v=spf1 " + "include:a.vn " * 300 + "-all"), 1)])
 @example([(0, txt("v=spf1 redirect=" + "a." * 120 + "vn"), 1)])

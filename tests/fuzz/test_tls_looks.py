@@ -20,8 +20,8 @@ from seccheck.probes.tls.facts import TlsFacts, TlsParams
 from seccheck.probes.tls.questions import Offer
 from seccheck.probes.tls.talk import HelloTalk
 from seccheck.probes.tls.trust import Anchors
-from seccheck.probes.tls.visit import Visit
-from tests.fuzz.properties import NOW, bounded, damaged, sound
+from seccheck.probes.tls.visit import MAX_CONNECTIONS, Visit
+from tests.fuzz.properties import NOW, SLOW, bounded, damaged, sound
 from tests.probes.tls.pki import issue
 from tests.probes.tls.servers import flight, record, retry
 
@@ -108,7 +108,7 @@ def looked(server: Server, data: st.DataObject, noise: st.SearchStrategy[object]
                 number += 1
                 reply = (
                     replied(offer, server, data, noise)
-                    if visit.may_ask()
+                    if number <= MAX_CONNECTIONS and not visit.over
                     else Reply(outcome=Outcome.NOT_ASKED, asked=False)
                 )
                 visit.connections += 1
@@ -171,6 +171,7 @@ def test_an_honest_server_is_told_as_it_is(server: Server, data: st.DataObject) 
         judged(facts, server)
 
 
+@SLOW
 @given(SERVERS, st.data())
 def test_what_is_lost_is_never_a_refusal(server: Server, data: st.DataObject) -> None:
     facts = looked(server, data, LOSSES)
@@ -179,6 +180,7 @@ def test_what_is_lost_is_never_a_refusal(server: Server, data: st.DataObject) ->
         judged(facts, server)
 
 
+@SLOW
 @given(SERVERS, st.data())
 def test_whatever_is_said_ends_in_facts_or_doubt(server: Server, data: st.DataObject) -> None:
     with bounded(5.0):
