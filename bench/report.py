@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench.watched import watched  # noqa: E402
 from tests.reports.sample import Sample, write_run  # noqa: E402
 
 WRITE = """
@@ -56,9 +55,10 @@ def main() -> None:
             write_run(run, Sample(systems=systems, criteria=90, dense=wanted.dense))
             for name in wanted.formats.split(","):
                 out = place / f"{name}-{systems}"
-                seconds, cpu, megabytes = measure(name, run, out)
+                cost = watched([sys.executable, "-c", WRITE, name, run, out])
+                seconds, megabytes = cost.seconds, cost.pss
                 print(
-                    f"{name:12} {systems:8} {seconds:8.1f} {cpu:7.1f} {megabytes:5.0f} {size(out):8.1f} "
+                    f"{name:12} {systems:8} {seconds:8.1f} {cost.cpu:7.1f} {megabytes:5.0f} {size(out):8.1f} "
                     f"{1000 * seconds / systems:10.2f}",
                     flush=True,
                 )
@@ -72,40 +72,6 @@ def main() -> None:
                     )
     if broken:
         sys.exit("\n".join(broken))
-
-
-def measure(name: str, run: Path, out: Path) -> tuple[float, float, float]:
-    """Seconds, processor seconds and most memory in MB of one report."""
-    started, before, most = time.monotonic(), os.times(), 0.0
-    process = subprocess.Popen([sys.executable, "-c", WRITE, name, str(run), str(out)], cwd=ROOT)
-    while process.poll() is None:
-        most = max(most, sum(map(memory, family(process.pid))))
-        time.sleep(0.05)
-    if process.returncode:
-        sys.exit(f"{name} failed")
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return time.monotonic() - started, cpu, most
-
-
-def family(process: int) -> list[int]:
-    """A process and its children."""
-    try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except OSError:
-        return [process]
-    return [process, *map(int, children)]
-
-
-def memory(process: int) -> float:
-    """Proportional set size in MB."""
-    try:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return 0.0
 
 
 def size(out: Path) -> float:

@@ -25,6 +25,7 @@ from seccheck.probes.banner.facts import BannerFacts
 from seccheck.probes.dns.facts import Caa, DnsFacts, Dnssec, NameServer
 from seccheck.probes.evidence import EvidenceFacts
 from seccheck.probes.http.facts import Cookie, Cors, Csp, Header, Hop, Hsts, HttpFacts, Page, SampledPage
+from seccheck.probes.ipv6 import Ipv6Facts
 from seccheck.probes.mail.facts import DkimKey, Dmarc, MailFacts, Mx, Spf
 from seccheck.probes.ports.facts import Port, PortsFacts, Service
 from seccheck.probes.ssh.facts import SshFacts
@@ -419,6 +420,11 @@ def _dns(job: Job, dice: random.Random) -> Facts:
     )
 
 
+def _ipv6(_job: Job, dice: random.Random) -> Facts:
+    found = ("2001:db8::1",) if _often(dice, 0.4) else ()
+    return Ipv6Facts(addresses=found, secure=found, plain=())
+
+
 def _mail(job: Job, dice: random.Random) -> Facts:
     policy = "reject" if _often(dice, 0.4) else "none"
     return MailFacts(
@@ -452,6 +458,7 @@ _FACTS: dict[str, Callable[[Job, random.Random], Facts]] = {
     "banner": _banner,
     "ssh": _ssh,
     "dns": _dns,
+    "ipv6": _ipv6,
     "mail": _mail,
     "evidence": _evidence,
 }

@@ -326,6 +326,7 @@ def rejudge(
     What those criteria need and was never collected is inconclusive: not-probed. `run` stays as it is.
     """
     run.refuse_if_merged()
+    run.refuse_if_compressed()
     folder = RunFolder.create(out)
     folder.copy_evidence(run)
     now = datetime.now(UTC)

@@ -54,7 +54,7 @@ class Finding(Record):
 
 
 _NEVER = Failure(Reason.NOT_PROBED, "never looked at")
-_MOST_KNOWN = 50_000
+_MOST_KNOWN = 10_000
 
 
 def likeness(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from seccheck.plan import Job
 from seccheck.probes import Endpoint, Params, Probe, covers
 from seccheck.questions import Want
 
+T = TypeVar("T")
 FORMAT: Literal["seccheck.journal/1"] = "seccheck.journal/1"
 _SYNC_RECORDS = 64
 _SYNC_SECONDS = 0.5
@@ -62,6 +63,22 @@ class _LineHead(msgspec.Struct):
     """Just enough of a line to index it, read without decoding the facts."""
 
     observation: _Answered
+
+
+class Glance(msgspec.Struct):
+    """When and by what one look was made, read without the facts."""
+
+    probe: str
+    started: str
+    finished: str
+    connections: int = 0
+
+
+class _GlancedLine(msgspec.Struct):
+    observation: Glance
+
+
+_glance = msgspec.json.Decoder(_GlancedLine).decode
 
 
 def sync_folder(path: Path) -> None:
@@ -217,22 +234,33 @@ class Journal:
         span = self._index.of_job(key)
         return self._line(span) if span else None
 
+    def glance(self, key: str) -> Glance | None:
+        """When and by what the job `key` was done, or None; whether the line was changed is not checked."""
+        span = self._index.of_job(key)
+        return self._decoded(_glance, self._bytes(span), span).observation if span else None
+
     def of_look(self, probe: str, endpoint: Endpoint) -> list[Line]:
         """What `probe` saw at `endpoint`, a line for each set of parameters it was asked with."""
         return [self._line(span) for span in self._index.of_look(probe, endpoint)]
 
     def _line(self, span: Span) -> Line:
-        raw = os.pread(self._fd, span[1], span[0])
-        try:
-            line = _decode(raw)
-        except UNREADABLE:
-            raise JournalError(f"{self.path}: the record at byte {span[0]} is damaged") from None
+        raw = self._bytes(span)
+        line = self._decoded(_decode, raw, span)
         if digest_bytes(raw[_OBSERVATION:-2]) != line.digest:
             raise JournalError(
                 f"{self.path}: the record at byte {span[0]} was changed after it was written",
                 next_step="restore the run folder from a copy",
             )
         return line
+
+    def _bytes(self, span: Span) -> bytes:
+        return os.pread(self._fd, span[1], span[0])
+
+    def _decoded(self, decode: Callable[[bytes], T], raw: bytes, span: Span) -> T:
+        try:
+            return decode(raw)
+        except UNREADABLE:
+            raise JournalError(f"{self.path}: the record at byte {span[0]} is damaged") from None
 
     def remaining(self, jobs: Iterable[Job]) -> Iterator[Job]:
         """The jobs that have no observation yet."""

@@ -63,6 +63,9 @@ class _Identified(msgspec.Struct):
     id: str
 
 
+_identified = msgspec.json.Decoder(_Identified).decode
+
+
 class Lines(Collection[T]):
     """The records of one such list in a file, read one at a time, as often as wanted.
 
@@ -96,8 +99,46 @@ class Lines(Collection[T]):
 
     def ids(self) -> Iterator[tuple[str, int, int]]:
         """The `id` of each record, where it stands, and its size."""
-        decode = msgspec.json.Decoder(_Identified).decode
-        return ((decode(line).id, offset, len(line)) for offset, line in self.places())
+        return ((self._id(line), offset, len(line)) for offset, line in self.places())
+
+    def named(self, name: str) -> T | None:
+        """The record with the `id` `name`, or None; the others are passed over undecoded."""
+        wanted = b'"id":' + msgspec.json.encode(name)
+        for _, line in self.places():
+            if wanted in line and self._id(line) == name:
+                return self.decoded(line)
+        return None
+
+    def named_in_order(self, name: str) -> T | None:
+        """The same where the list is in order of id: halved until found, so hardly any of it is read."""
+        try:
+            with self.path.open("rb") as file:
+                low, high = len(file.readline()), file.seek(0, os.SEEK_END)
+                while low < high:
+                    middle = (low + high) // 2
+                    file.seek(middle - 1)
+                    file.readline()
+                    start, line = file.tell(), file.readline()
+                    if start >= high or line.startswith(b"]"):
+                        high = middle
+                        continue
+                    line = line.rstrip(b",\n")
+                    found = self._id(line)
+                    if found == name:
+                        return self.decoded(line)
+                    if found < name:
+                        low = file.tell()
+                    else:
+                        high = middle
+        except OSError as error:
+            raise damaged(self.path, error.strerror or str(error)) from None
+        return None
+
+    def _id(self, line: bytes) -> str:
+        try:
+            return _identified(line).id
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise damaged(self.path, str(error)) from None
 
     def decoded(self, line: bytes) -> T:
         """The record of a line that `places` gave."""

@@ -30,6 +30,7 @@ from seccheck.waivers import Waiver, load_waivers
 
 T = TypeVar("T")
 MANIFEST = "MANIFEST.json"
+JOURNAL = "journal.jsonl"
 STOP = "STOP"
 """A file of this name in the run folder stops the scan (the kill switch)."""
 SESSIONS = "sessions.json"
@@ -135,6 +136,14 @@ class RunFolder:
                 hint="go back to its parts, and merge them again",
             )
 
+    def refuse_if_compressed(self) -> None:
+        """Raise `JournalError` where the journal was compressed: looks are found, and added, by place."""
+        packed = self.path / f"{JOURNAL}.gz"
+        if packed.exists() and not (self.path / JOURNAL).exists():
+            raise JournalError(
+                f"{packed}: expected {JOURNAL}, found it compressed", next_step=f"first: gunzip {packed}"
+            )
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Be the one process that writes to this folder; the lock dies with its process.
@@ -186,7 +195,7 @@ class RunFolder:
 
     def copy_evidence(self, other: RunFolder) -> None:
         """Take over what was looked at: inputs, plan and journal of another run folder."""
-        for name in (*(f"inputs/{one}" for one in _INPUTS), "plan.json", "journal.jsonl", SESSIONS):
+        for name in (*(f"inputs/{one}" for one in _INPUTS), "plan.json", JOURNAL, SESSIONS):
             if (other.path / name).exists():
                 shutil.copyfile(other.path / name, self.path / name)
                 (self.path / name).chmod(0o600)
@@ -306,4 +315,5 @@ class RunFolder:
 
         `shared`: for reading by processes that are forked from here on, too.
         """
-        return Journal(self.path / "journal.jsonl", self.plan_digest, write=write, shared=shared)
+        self.refuse_if_compressed()
+        return Journal(self.path / JOURNAL, self.plan_digest, write=write, shared=shared)

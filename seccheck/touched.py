@@ -7,15 +7,17 @@ wants to know whose they are: every address, when first and last, by which probe
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Literal
+from itertools import groupby
 
 import msgspec
 
 from seccheck.errors import UNREADABLE
-from seccheck.lines import damaged
+from seccheck.journal import Glance
+from seccheck.lines import damaged, listed
 from seccheck.model import Record, timestamp
 from seccheck.permission import Scope, permission_for
 from seccheck.plan import connections_by_address
@@ -23,6 +25,7 @@ from seccheck.runfolder import SESSIONS, RunFolder
 from seccheck.scope import USER_AGENT, source_address
 
 TOUCHED = "touched.json"
+_encode = msgspec.json.Encoder(order="sorted").encode
 _SAMPLE = 256
 """Addresses that are asked for the way to them; a machine has few ways out."""
 
@@ -64,18 +67,6 @@ class Address(Record):
     last: str
     connections: int
     probes: tuple[Looked, ...]
-
-
-class Touched(Record):
-    """The account of one run."""
-
-    schema: Literal["seccheck.touched/1"] = "seccheck.touched/1"
-    run: str
-    zone: str
-    user_agent: str = USER_AGENT
-    sessions: tuple[Session, ...]
-    connections: int
-    addresses: tuple[Address, ...]
 
 
 @contextmanager
@@ -121,40 +112,55 @@ def _sources(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def write_touched(folder: RunFolder) -> None:
-    """Write the account of what was looked at so far."""
-    first: dict[str, str] = {}
-    last: dict[str, str] = {}
-    looked: dict[str, dict[str, Looked]] = {}
+    """Write the account of what was looked at so far, an address a line, one held at a time."""
+    folder.write_pieces(TOUCHED, _account(folder))
+
+
+def _account(folder: RunFolder) -> Iterator[bytes]:
+    connections = 0
+
+    def lines() -> Iterator[bytes]:
+        nonlocal connections
+        for address in _addresses(folder):
+            connections += address.connections
+            yield _encode(address)
+
+    yield b'{"addresses":'
+    yield from listed(lines())
+    rest = {
+        "connections": connections,
+        "run": folder.info.id,
+        "schema": "seccheck.touched/1",
+        "sessions": sessions(folder),
+        "user_agent": USER_AGENT,
+        "zone": folder.info.zone,
+    }
+    yield b"," + _encode(rest)[1:] + b"\n"
+
+
+def _addresses(folder: RunFolder) -> Iterator[Address]:
+    """What each address was asked, in order of address, as the jobs of a plan are."""
     with folder.journal() as journal:
-        for line in journal.lines():
-            seen = line.observation
-            address = seen.endpoint.address
-            if not address:
-                continue
-            first[address] = min(first.get(address, seen.started), seen.started)
-            last[address] = max(last.get(address, seen.finished), seen.finished)
-            own = looked.setdefault(address, {}).get(seen.probe, Looked(probe=seen.probe))
-            looked[address][seen.probe] = Looked(
-                probe=seen.probe, looks=own.looks + 1, connections=own.connections + seen.connections
-            )
-    addresses = [
-        Address(
-            address=address,
-            first=first[address],
-            last=last[address],
-            connections=sum(one.connections for one in probes.values()),
-            probes=tuple(probes[name] for name in sorted(probes)),
-        )
-        for address, probes in sorted(looked.items())
-    ]
-    account = Touched(
-        run=folder.info.id,
-        zone=folder.info.zone,
-        sessions=sessions(folder),
-        connections=sum(one.connections for one in addresses),
-        addresses=tuple(addresses),
+        for address, jobs in groupby(folder.plan.jobs, lambda job: job.endpoint.address):
+            seen = [one for one in (journal.glance(job.key) for job in jobs) if one]
+            if address and seen:
+                yield _asked(address, seen)
+
+
+def _asked(address: str, seen: Sequence[Glance]) -> Address:
+    looks = Counter(one.probe for one in seen)
+    connections: Counter[str] = Counter()
+    for one in seen:
+        connections[one.probe] += one.connections
+    return Address(
+        address=address,
+        first=min(one.started for one in seen),
+        last=max(one.finished for one in seen),
+        connections=connections.total(),
+        probes=tuple(
+            Looked(probe=probe, looks=looks[probe], connections=connections[probe]) for probe in sorted(looks)
+        ),
     )
-    folder.write_json(TOUCHED, account)
 
 
 _NOTICE = {

@@ -34,14 +34,14 @@ def registry_check(files: Annotated[list[Path], typer.Argument(help="Registry fi
     """Check registry files; every mistake with file, line and what was expected."""
     from collections import Counter
 
-    from seccheck.registry import load_registry
+    from seccheck.registry import RegistryReader
 
     for file in files:
-        registry = load_registry(file)
-        kinds = Counter(unit.kind for unit in registry.units)
-        reporting = {system.unit for system in registry.systems}
+        reader = RegistryReader(file)
+        reporting = Counter(system.unit for system in reader)
+        kinds = Counter(unit.kind for unit in reader.registry(()).units)
         typer.echo(
-            f"{file}: {len(registry.systems)} systems of {len(reporting)} units; units: "
+            f"{file}: {reporting.total()} systems of {len(reporting)} units; units: "
             + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         )
 

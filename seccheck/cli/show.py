@@ -98,13 +98,13 @@ def report(
     from seccheck.runfolder import RunFolder
 
     folder = RunFolder.open(run)
-    if unit and unit not in {one.id for one in folder.registry.units}:
+    if unit and unit not in {one.id for one in folder.registry_head.units}:
         from seccheck.yamlfile import did_you_mean
 
         raise InputError.at(
             "--unit",
             f"expected a unit of this run, found {unit!r}",
-            hint=did_you_mean(unit, [one.id for one in folder.registry.units]),
+            hint=did_you_mean(unit, [one.id for one in folder.registry_head.units]),
         )
     wanted = [load_reports()[name] for name in check_formats(formats)]
     source = reading.RunFolder(run)
@@ -202,12 +202,12 @@ def explain(
     spoken = _language(language or folder.info.language)
     if criterion:
         folder.criteria.by_id(criterion)
-    entry = next((one for one in folder.registry.systems if one.id == system), None)
+    entry = folder.systems.named(system)
     if entry is None:
         raise InputError.at(
             str(run),
             f"expected a system of this run, found {system!r}",
-            hint=did_you_mean(system, [one.id for one in folder.registry.systems]),
+            hint=did_you_mean(system, [name for name, *_ in folder.systems.ids()]),
         )
     status, shown = _findings_about(folder, system, criterion)
     typer.echo(f"{entry.id}: {entry.name.in_language(spoken)} ({status_line(status, entry.level, spoken)})")
@@ -223,13 +223,17 @@ def explain(
 
 def _findings_about(folder: RunFolder, system: str, criterion: str) -> tuple[str, list[dict[str, Any]]]:
     """A system's status, and its findings by `criterion`; by none given, those not met or not concluded."""
-    status, shown = "unassessed", []
-    for own, finding in findings_of(folder):
-        if own["id"] == system:
-            status = own["status"]
-            told = finding["criterion"] == criterion if criterion else finding["verdict"] in _OPEN
-            shown += [finding] if told else []
-    return status, shown
+    from seccheck.reports.run import RunFolder as Reading
+
+    result = Reading(folder.path).results.named_in_order(system)
+    if result is None:
+        return "unassessed", []
+    shown = [
+        finding
+        for finding in _builtins(result)["findings"]
+        if (finding["criterion"] == criterion if criterion else finding["verdict"] in _OPEN)
+    ]
+    return result.status, shown
 
 
 def _explain_rule(rule: Criterion, sources: Mapping[str, Any], language: str) -> None:

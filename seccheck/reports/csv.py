@@ -33,7 +33,7 @@ def write(run: RunFolder, out: Path, options: Options) -> None:
             file.write(piece)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def _fields(part: Part) -> str:
     """Some cells of a row; remembered, for most come again."""
     line = io.StringIO()

@@ -40,8 +40,8 @@ class Findings:
                 next_step="`seccheck registry list` shows the units of a registry",
             )
         self._criteria = {one.id: one for one in run.criteria.criteria}
-        self._verdict_part = lru_cache(maxsize=65536)(self._made_verdict_part)
-        self._evidence_part = lru_cache(maxsize=65536)(self._made_evidence_part)
+        self._verdict_part = lru_cache(maxsize=4096)(self._made_verdict_part)
+        self._evidence_part = lru_cache(maxsize=4096)(self._made_evidence_part)
 
     @cached_property
     def _declared(self) -> tuple[list[str], list[tuple[int, int]]]:
