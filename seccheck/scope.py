@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from seccheck import __version__
+from seccheck.encrypted import Encrypted
 from seccheck.model import ProbeFailed, Reason
 from seccheck.permission import UNLIMITED as UNLIMITED
 from seccheck.permission import Limits as Limits
@@ -64,7 +65,8 @@ class Connection:
         done: Callable[[], None],
         strained: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self.socket = sock
+        self.socket: socket.socket | Encrypted = sock
+        self._plain = sock
         self._deadline = deadline
         self._left = max_bytes
         self._done = done
@@ -122,16 +124,13 @@ class Connection:
         self._arm()
         server_name = None if _is_address(name) else name or None
         try:
-            secured = _tls().wrap_socket(
-                self.socket, server_hostname=server_name, do_handshake_on_connect=False
-            )
-            self.socket = secured
-            secured.do_handshake()
+            self.socket = Encrypted(self._plain, _tls(), server_name, self._arm)
+            self.socket.do_handshake()
         except TimeoutError:
             raise ProbeFailed(Reason.TIMEOUT, "TLS handshake not finished before the deadline") from None
         except ssl.SSLError as error:
             # handshake_failure after the suite was agreed on answers our empty Certificate (RFC 5246, 7.4.6)
-            agreed = isinstance(self.socket, ssl.SSLSocket) and self.socket.cipher() is not None
+            agreed = isinstance(self.socket, Encrypted) and self.socket.cipher() is not None
             refused = agreed and error.reason == "SSLV3_ALERT_HANDSHAKE_FAILURE"
             reason = Reason.ACCESS if refused or _wants_certificate(error) else Reason.NOT_OFFERED
             raise ProbeFailed(reason, f"TLS handshake failed: {error.reason or error}") from None

@@ -1,5 +1,6 @@
 """The door: nothing outside the registered networks, dates and hours, whatever a name or a redirect says."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -161,3 +162,28 @@ def test_a_refused_port_is_said_to_be_refused():
     with pytest.raises(ProbeFailed, match="refused the connection") as caught:
         Context(LOOPBACK).dial("127.0.0.1", port)
     assert caught.value.reason is Reason.UNREACHABLE
+
+
+def test_endless_records_do_not_hold_a_handshake():
+    """HelloRequests are skipped by OpenSSL one after the other, for as long as they come."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(4000)
+                with contextlib.suppress(OSError):
+                    while True:
+                        sock.sendall(b"\x16\x03\x03\0\x04\0\0\0\0" * 1000)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        port = listener.getsockname()[1]
+        with (
+            Context(LOOPBACK).dial("127.0.0.1", port, seconds=20) as connection,
+            pytest.raises(ProbeFailed) as caught,
+        ):
+            connection.start_tls("host.example.vn")
+        server.join()
+
+    assert "endless TLS records" in caught.value.detail
