@@ -41,8 +41,10 @@ def planned_connections(_endpoint: Endpoint, params: TlsParams) -> int:
         again = sum(_AGAIN.get(ask, 0) for ask in asked) + static_rsa
         canaries = last + ("groups" not in asked) + 2 * (not asked & {"groups", "certificates"})
         return first + (again + canaries if asked else 0)
-    core = asked <= {"versions", "suites", "certificates"}
-    return first - (_FIRST["certificates"] if "certificates" in asked else 0) + (0 if core else 1 + last)
+    guarded = asked <= {"versions", "suites", "certificates", "groups"}  # by what is accepted last
+    core = guarded and "groups" not in asked
+    canaries = 0 if core else 1 + (last and not guarded)
+    return first - (_FIRST["certificates"] if "certificates" in asked else 0) + canaries
 
 
 PROBE = Probe(

@@ -98,7 +98,7 @@ def _heartbleed(known: Known, version: str) -> Strand:
 def _robot(known: Known) -> Strand:
     """One connection for each padding, only where static RSA is on; all again where answers differ."""
     version = _version_with_static_rsa(known)
-    if version is None or known.client_certificate_asked():
+    if version is None or (known.client_certificate_asked() and not known.does_without_certificate(version)):
         return
     for turn in ("robot first", "robot second"):
         offers = [_padded(known, turn, version, padding) for padding in PADDINGS]

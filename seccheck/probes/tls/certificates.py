@@ -130,6 +130,18 @@ class Parsed:
         )
 
 
+def subject_of(der: bytes) -> bytes | None:
+    """The encoded subject of the certificate in `der`, or None when it cannot be read."""
+    from cryptography import x509
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return x509.load_der_x509_certificate(der).subject.public_bytes()
+    except Exception:  # noqa: BLE001  # as below
+        return None
+
+
 @lru_cache(maxsize=4096)
 def parse(der: bytes) -> Parsed | None:
     """The certificate in `der`, or None when it cannot be read."""

@@ -61,7 +61,9 @@ def conclude(
 
 
 def _not_offered(visit: Visit) -> bool:
-    """Whether the port said twice, and in one voice, that there is no TLS."""
+    """Whether the port said twice, and in one voice, that there is no TLS, or served its site in clear."""
+    if visit.served_in_clear():
+        return True
     asked = [e for e in visit.evidence.entries if e.meaning is not Meaning.NOT_ASKED]
     outcomes = {entry.reply.outcome for entry in asked}
     if len(asked) >= 2 and len(outcomes) == 1 and outcomes <= {Outcome.NO_STARTTLS, Outcome.PLAIN}:
@@ -80,7 +82,8 @@ def _refused_cleanly(visit: Visit, offer: Offer) -> bool:
 
 
 def _failure(visit: Visit) -> ProbeFailed:
-    asked = [e for e in visit.evidence.entries if e.meaning is not Meaning.NOT_ASKED]
+    plain, entries = visit.ask.plain(), visit.evidence.entries
+    asked = [e for e in entries if e.meaning is not Meaning.NOT_ASKED and e.offer != plain]
     if not asked:
         return ProbeFailed(Reason.NOT_PROBED, visit.over or "nothing was asked")
     alerts = {entry.reply.alert for entry in asked if entry.reply.outcome is Outcome.ALERT}
@@ -118,8 +121,11 @@ class _Conclusion:
             self.undecided.append(entry)
 
     def _open_old_version(self) -> Offer | None:
-        """The question about a version up to TLS 1.2 that stayed open, which may hide anything."""
-        old = [version for version in self.open_versions if version != "TLSv1.3"]
+        """The question about a version up to TLS 1.2 that stayed open, which may hide anything.
+
+        SSL 2.0 is none: it has no groups, no DH primes, and few suites.
+        """
+        old = [version for version in self.open_versions if version in UP_TO_TLS12]
         return self.visit.ask.version(old[-1]) if old else None
 
     def versions(self) -> None:
@@ -133,10 +139,16 @@ class _Conclusion:
         seen = self.visit.classes()
         self.found["suite_classes"] = tuple(name for name in SUITE_CLASSES if name in seen)
         self.found["suites"] = self._seen_suites()
+        hidden = [name for name in SUITE_CLASSES if name not in seen]
         if why := self._hidden_suites():
-            for name in SUITE_CLASSES:
-                if name not in seen and (name != "fs-aead" or "TLSv1.2" in self.open_versions):
+            for name in hidden:
+                if name != "fs-aead" or "TLSv1.2" in self.open_versions:
                     self.add("suite_classes", *why, member=name)
+        elif "SSLv2" in self.open_versions:
+            told = {label for kind in suites.SSL2 for label in suites.classes(kind)}
+            for name in hidden:
+                if name in told:
+                    self.doubt("suite_classes", self.visit.ask.version("SSLv2"), name)
 
     def _hidden_suites(self) -> tuple[Reason, str] | None:
         """Why some class may be accepted without having been seen; None when that cannot be."""
@@ -204,6 +216,8 @@ class _Conclusion:
             self.add(fact, Reason.NOT_PROBED, self.visit.over)
         elif replies[-1].whole:
             self.add(fact, Reason.TIMEOUT, replies[-1].detail or "no answer after the handshake")
+        elif replies[-1].outcome is Outcome.ALERT and self.visit.client_certificate_asked():
+            self.add(fact, Reason.ACCESS, "no handshake could be finished without a client certificate")
         else:
             self.doubt(fact, offers[-1])
 
@@ -224,14 +238,13 @@ class _Conclusion:
         visit, evidence = self.visit, self.evidence
         turns = [visit.deep[key] for key in ("robot first", "robot second") if key in visit.deep]
         if not turns:
-            if visit.client_certificate_asked():
-                self.add("robot", Reason.ACCESS, "a client certificate is wanted before the key exchange")
-                return
             why = self._hidden_suites()
             if visit.static_rsa:
                 why = None if visit.refuses(visit.static_rsa) else evidence.doubt(visit.static_rsa)
             if "static-rsa" in visit.classes():
-                why = Reason.NOT_PROBED, visit.over
+                why = Reason.NOT_PROBED, visit.over or "no time left"
+                if visit.client_certificate_asked() and not visit.does_without_certificate("TLSv1.2"):
+                    why = Reason.ACCESS, "a client certificate is wanted before the key exchange"
             if why:
                 self.add("robot", *why)
             else:

@@ -26,7 +26,7 @@ from seccheck.probes.tls.revocation import Revocation, fetch
 from seccheck.probes.tls.starttls import GREET_FIRST, PROLOGUES, StartTls
 from seccheck.probes.tls.talk import Talk
 from seccheck.probes.tls.trust import anchors
-from seccheck.probes.tls.visit import MAX_CONNECTIONS, SECOND_VISIT, Visit
+from seccheck.probes.tls.visit import MAX_CONNECTIONS, SECOND_VISIT, USED_UP, Visit
 from seccheck.scope import Context
 
 TARGETS = 128
@@ -54,7 +54,8 @@ class Job:
         self.look = look
         self.endpoint: Endpoint = look.endpoint
         greets = self.endpoint.service in GREET_FIRST
-        self.visit = Visit(server_name(self.endpoint.host), params, greets=greets)
+        web = self.endpoint.service == "https"
+        self.visit = Visit(server_name(self.endpoint.host), params, greets=greets, web=web)
         self.waves: Iterator[list[Strand]] = self.visit.waves()
         self.waiting: deque[tuple[Strand, Offer]] = deque()
         self.strands = 0
@@ -133,13 +134,14 @@ class Engine:
             except StopIteration:
                 job.strands -= 1
                 return
-            if job.visit.may_ask() and not self._late(job):
+            if job.visit.may_ask(offer) and not self._late(job):
                 job.waiting.append((strand, offer))
                 return
             reply = self._unasked(job, offer)
 
     def _unasked(self, job: Job, offer: Offer) -> Reply:
-        reply = Reply(outcome=Outcome.NOT_ASKED, detail=job.visit.over or "no time left")
+        detail = "no time left" if self._late(job) else job.visit.over or USED_UP
+        reply = Reply(outcome=Outcome.NOT_ASKED, detail=detail)
         job.visit.answered(next(self._numbers), offer, reply)
         return reply
 
@@ -161,11 +163,13 @@ class Engine:
         most = self._context.permit(address).limits.connections_at_once
         at_once = min(job.at_once, most)
         while job.waiting and job.flying < at_once and self._flying[address] < most:
-            if not job.visit.may_ask() or self._late(job):
-                self._drop_waiting(job)
+            if not job.visit.may_ask(job.waiting[0][1]) or self._late(job):
+                strand, offer = job.waiting.popleft()
+                self._advance(job, strand, self._unasked(job, offer))
                 if not job.strands:
                     self._next_wave(job)
-                return
+                    return
+                continue
             wait = self._context.admit(address)
             if wait:
                 self._sleep(job, wait)

@@ -177,6 +177,8 @@ def _padded(version: int, size: int) -> dict[str, bytes]:
     }
 
 
+_NO_CERTIFICATE = bytes.fromhex("0b 000003 000000")
+"""The empty Certificate of a client that has none (RFC 5246 7.4.6)."""
 PADDINGS = tuple(_padded(h.TLS12, 256))
 
 
@@ -201,6 +203,8 @@ class Robot(_Beyond):
         if version != h.SSL3:
             sealed = size.to_bytes(2, "big") + sealed
         exchange = b"\x10" + len(sealed).to_bytes(3, "big") + sealed
+        if self.reply.wants_certificate:
+            exchange = _NO_CERTIFICATE + exchange
         return (
             _record(22, version, exchange)
             + _record(20, version, b"\x01")

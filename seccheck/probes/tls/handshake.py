@@ -207,7 +207,7 @@ class Renegotiation(Handshake):
 
     def _failed(self, error: str) -> None:
         if self._again:
-            refused = "no renegotiation" in error or "alert" in error
+            refused = any(word in error for word in ("no renegotiation", "alert", "shut down by peer"))
             self.reply.verdict = False if refused else None
             self._end(Outcome.FLIGHT, error)
         else:

@@ -114,6 +114,11 @@ class Known:
         replies = [entry.reply for entry in self.evidence.entries]
         return any(reply.wants_certificate for reply in replies if reply.version is not None)
 
+    def does_without_certificate(self, version: str) -> bool:
+        """Whether a handshake ends well without the client certificate asked for; not told of SSL 3.0."""
+        needs = {entry.reply.needs_certificate for entry in self.evidence.entries} - {None}
+        return needs == {False} and version != "SSLv3"
+
     def _certified(self, version: str) -> Reply | None:
         """The first reply in `version` that brought a certificate."""
         for entry in self.evidence.good:

@@ -9,7 +9,7 @@ from enum import Enum
 from seccheck.probes.tls import hello as h
 from seccheck.probes.tls import suites
 from seccheck.probes.tls.hello import Hello
-from seccheck.probes.tls.talk import HelloTalk, Talk
+from seccheck.probes.tls.talk import HelloTalk, PlainGet, Talk
 
 
 class Kind(Enum):
@@ -130,6 +130,10 @@ class Questions:
     def deep(self, key: str, version: str, talk: Callable[[], Talk], *, sure: bool = False) -> Offer:
         """A talk that goes past the hello."""
         return Offer(key, Kind.DEEP, h.NUMBERS[version], talk, sure)
+
+    def plain(self) -> Offer:
+        """Whether the front page is served in clear."""
+        return Offer("plain", Kind.DEEP, 0, lambda: PlainGet(self.name))
 
     def _whole(self, version: str) -> Hello:
         number = h.NUMBERS[version]

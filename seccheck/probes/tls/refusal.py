@@ -55,10 +55,19 @@ _CLEAN = {
     Kind.FALLBACK: {86},
     Kind.DEEP: set[int](),
 }
+_NO_SSL2 = {True: {10, 47, 50}, False: set[int]()}
+"""To a hello of SSL 2.0, which who speaks it answers in its own words: no hello of a version I know."""
 _ABOUT_US = {10, 20, 22, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 90, 100, 109, 110, 112, 116}
 """Alerts that complain of our hello or of a certificate: never a refusal of what was offered."""
 SOFT_TIMES = {1: 2, 2: 3, 3: 4}
 """By how many refusals are enough: how many closes or resets are."""
+MUCH_ALIVE = 12
+"""Whole answers in a look that make one close less enough.
+
+A path that loses a share p of all connections closes n times in a row on one offer, and loses none of k known
+to be good, with a chance of p^n (1-p)^k: at most 1 in 300 for n=3, k=6, and for n=2, k=12; 1 in 800 for n=4,
+k=6, and 1 in 1400 for n=3, k=12.
+"""
 
 
 def meaning(offer: Offer, reply: Reply) -> Meaning:
@@ -75,7 +84,7 @@ def meaning(offer: Offer, reply: Reply) -> Meaning:
             return Meaning.LOST
         case Outcome.CLOSED | Outcome.RESET:
             return Meaning.SOFT
-        case Outcome.ALERT if reply.alert in _CLEAN[offer.kind]:
+        case Outcome.ALERT if reply.alert in _CLEAN[offer.kind] | _NO_SSL2[offer.version == h.SSL2]:
             return Meaning.REFUSED
         case Outcome.ALERT if reply.alert not in _ABOUT_US:
             return Meaning.SOFT
@@ -146,6 +155,11 @@ class Evidence:
         """Whether any offer at all was answered whole."""
         return bool(self.good)
 
+    @property
+    def anything_of_tls(self) -> bool:
+        """Whether anything at all came that is TLS: an alert, or the beginning of an answer."""
+        return any(e.reply.whole or e.reply.alert is not None or e.reply.partial for e in self.entries)
+
     def versions(self) -> set[int]:
         """Every version the server was seen to speak."""
         return self._versions
@@ -167,7 +181,11 @@ class Evidence:
             return True
         soft = [entry for entry in guarded if entry.meaning is Meaning.SOFT]
         same = len({entry.how for entry in soft}) == 1 and len(soft) == len(entries)
-        return same and len(soft) >= SOFT_TIMES[times] and self._apart(soft) >= 2 and not self.flaky()
+        return same and len(soft) >= self.soft_times(times) and self._apart(soft) >= 2 and not self.flaky()
+
+    def soft_times(self, times: int) -> int:
+        """How many closes or resets are enough, where `times` refusals are."""
+        return SOFT_TIMES[times] - (times > 1 and len(self.good) >= MUCH_ALIVE)
 
     def _apart(self, refusals: Iterable[Entry]) -> int:
         """How many of `refusals` have something accepted between them."""

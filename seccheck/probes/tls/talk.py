@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from seccheck.probes.tls.answer import Outcome, Reader, Reply
 from seccheck.probes.tls.hello import SSL2, Hello
+from seccheck.scope import USER_AGENT
 
 _FAREWELL = bytes.fromhex("15 0301 0002 015a 15 0301 0002 0100")
 """user_canceled and close_notify (RFC 8446 6.1): we leave politely where we have seen enough."""
@@ -53,6 +55,55 @@ class HelloTalk:
     def lost(self, outcome: Outcome, detail: str = "") -> None:
         """The connection ended before the answer was whole."""
         self.reader.lost(outcome, detail)
+
+    def patience(self) -> float | None:
+        """As long as usual."""
+        return None
+
+
+_HEAD = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r\n]")
+_SERVED = re.compile(rb"2..|3..|401|403|404|405")
+_TO_TLS = re.compile(rb"\r?\nlocation:\s*https:", re.IGNORECASE)
+_MAX_HEAD = 16_384
+
+
+class PlainGet:
+    """Asks for the front page in clear, where no hello was answered.
+
+    A server of TLS may answer that as well, to say that it wants TLS: a bad request (400, 426), or a redirect
+    to https. Only a page, a redirect elsewhere or a plain "no" shows that the port is one of HTTP.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.reply = Reply()
+        self.done = False
+        self._name = name
+        self._data = b""
+
+    def opening(self) -> bytes:
+        """The request; of HTTP/1.0, which may go without a name."""
+        host = f"Host: {self._name}\r\n" if self._name else ""
+        return f"GET / HTTP/1.0\r\n{host}User-Agent: {USER_AGENT}\r\n\r\n".encode("ascii")
+
+    def feed(self, data: bytes) -> bytes:
+        """Read on to the end of the header."""
+        self._data += data
+        if b"\r\n\r\n" in self._data or b"\n\n" in self._data or len(self._data) > _MAX_HEAD:
+            self._conclude(Outcome.GARBAGE)
+        return b""
+
+    def _conclude(self, outcome: Outcome, detail: str = "no answer of HTTP") -> None:
+        self.done = True
+        head = self._data[:_MAX_HEAD].partition(b"\r\n\r\n")[0]
+        status = _HEAD.match(head)
+        if status and _SERVED.fullmatch(status[1]) and not _TO_TLS.search(head):
+            self.reply.outcome, self.reply.detail = Outcome.PLAIN, head[:80].decode("latin-1")
+        else:
+            self.reply.outcome, self.reply.detail = outcome, detail
+
+    def lost(self, outcome: Outcome, detail: str = "") -> None:
+        """The connection ended, perhaps with the answer."""
+        self._conclude(outcome, detail)
 
     def patience(self) -> float | None:
         """As long as usual."""

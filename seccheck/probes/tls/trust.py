@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seccheck.model import safe_text
-from seccheck.probes.tls.certificates import Parsed, parse, signed_by
+from seccheck.probes.tls.certificates import Parsed, parse, signed_by, subject_of
 
 _MAX_DEPTH = 10
 _MAX_STEPS = 100
@@ -47,20 +47,17 @@ class Route:
 
 
 class Anchors:
-    """Trust anchors by subject."""
+    """Trust anchors by subject. Of the many there are, only those that are asked for are read in full."""
 
     def __init__(self, pems: Iterable[bytes]) -> None:
-        self._by_subject: dict[bytes, list[Parsed]] = {}
-        seen: set[bytes] = set()
-        for der in (der for pem in pems for der in _ders(pem)):
-            if der not in seen:
-                seen.add(der)
-                if anchor := parse(der):
-                    self._by_subject.setdefault(anchor.subject, []).append(anchor)
+        self._by_subject: dict[bytes, list[bytes]] = {}
+        for der in dict.fromkeys(der for pem in pems for der in _ders(pem)):
+            if (subject := subject_of(der)) is not None:
+                self._by_subject.setdefault(subject, []).append(der)
 
     def named(self, subject: bytes) -> Sequence[Parsed]:
         """The anchors with that subject."""
-        return self._by_subject.get(subject, ())
+        return [anchor for der in self._by_subject.get(subject, ()) if (anchor := parse(der))]
 
     def holds(self, cert: Parsed) -> bool:
         """Whether `cert` itself is an anchor."""

@@ -14,9 +14,10 @@ from seccheck.probes.tls.exchanges import find_groups, find_suites, go_on, odd_e
 from seccheck.probes.tls.facts import TlsParams
 from seccheck.probes.tls.known import OLD, Known, Strand, one
 from seccheck.probes.tls.questions import Offer
-from seccheck.probes.tls.refusal import SOFT_TIMES, Meaning, meaning
+from seccheck.probes.tls.refusal import Meaning, meaning
 
 MAX_CONNECTIONS = 40
+USED_UP = f"{MAX_CONNECTIONS} connections used up"
 SECOND_VISIT = 8
 """Connections of a second visit, one at a time."""
 ENOUGH_ALIVE = 6
@@ -26,19 +27,25 @@ ENOUGH_ALIVE = 6
 class Visit(Known):
     """One look at one server."""
 
-    def __init__(self, name: str, params: TlsParams, *, greets: bool = False) -> None:
+    def __init__(self, name: str, params: TlsParams, *, greets: bool = False, web: bool = False) -> None:
         super().__init__(name, params)
         self.greets = greets
         """Whether the server speaks first once TLS is there."""
+        self.web = web
+        """Whether it is a site, which may answer in clear."""
         self.over = ""
         """Why nothing more is asked; empty while it is."""
         self.connections = 0
 
-    def may_ask(self) -> bool:
-        """Whether one more connection may be opened."""
+    def may_ask(self, offer: Offer) -> bool:
+        """Whether one more connection may be opened, for `offer`.
+
+        The last one is kept for something known to be good: without it the refusals before would not count.
+        """
         if self.connections >= MAX_CONNECTIONS:
-            self.over = self.over or f"{MAX_CONNECTIONS} connections used up"
-        return not self.over
+            self.over = self.over or USED_UP
+        spare = 0 if self.evidence.answered(offer) else 1
+        return not self.over and self.connections + spare < MAX_CONNECTIONS
 
     # ------------------------------------------------------------------------------------ the waves
 
@@ -48,14 +55,16 @@ class Visit(Known):
         if self._hopeless():
             return
         if self._silent():
-            yield [one(self.ask.version("TLSv1.0"))]
+            yield [one(self.ask.version("TLSv1.0")), *self._plain()]
             if self._silent():
                 return
         if self._past_contact or not self.evidence.anything:
             modern = {"TLSv1.3"} if self._core and self.evidence.anything else set()
             yield [one(offer) for offer in self._version_offers(without=modern) if self._unasked(offer)]
         if not self.evidence.anything:
-            yield self._again(self._version_offers())
+            yield self._plain()
+            if not self.served_in_clear():
+                yield self._again(self._version_offers())
             return
         if self._something_lost():
             yield [self._canary()]
@@ -125,10 +134,17 @@ class Visit(Known):
         """Whether something lost in this visit may be found in another."""
         if self.visits > 1 or not self.thorough:
             return False
+        if self.served_in_clear():
+            return False
         if not self.evidence.anything:
             meanings = {entry.meaning for entry in self.evidence.entries}
             return bool(meanings & {Meaning.SOFT, Meaning.REFUSED}) and not self._hopeless()
         return bool(self._open()) and self.connections < MAX_CONNECTIONS - 2
+
+    def served_in_clear(self) -> bool:
+        """Whether the site answered a request in clear, and no hello with anything of TLS."""
+        in_clear = any(e.reply.outcome is Outcome.PLAIN for e in self.evidence.of(self.ask.plain()))
+        return in_clear and not self.evidence.anything_of_tls
 
     # ------------------------------------------------------------------------------------ first contact
 
@@ -143,6 +159,13 @@ class Visit(Known):
 
     def _outcomes(self) -> set[Outcome | None]:
         return {entry.reply.outcome for entry in self.evidence.entries}
+
+    def _plain(self) -> list[Strand]:
+        """Whether the site answers in clear; asked once, and only where nothing of TLS came back."""
+        offer = self.ask.plain()
+        if not self.web or self.evidence.of(offer) or self.evidence.anything_of_tls:
+            return []
+        return [one(offer)]
 
     def _hopeless(self) -> bool:
         """Whether the port has said, in one voice, that there is no TLS, or that nobody is there."""
@@ -226,7 +249,7 @@ class Visit(Known):
         for offer in reversed(list(offers)):
             strands.append(self._repeat(offer))
             soft = any(entry.meaning is Meaning.SOFT for entry in self.evidence.of(offer))
-            times = SOFT_TIMES[self.times(offer)] if soft else self.times(offer)
+            times = self.evidence.soft_times(self.times(offer)) if soft else self.times(offer)
             strands += [one(offer) for _ in range(times - 2)]
         return strands
 

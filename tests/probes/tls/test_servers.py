@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,19 @@ from tests.probes.tls.looks import (
     facts_of,
     look_at,
 )
-from tests.probes.tls.servers import answering, behaving, block, flight, nginx, only, retry, s_server, ssl2
+from tests.probes.tls.servers import (
+    Behaviour,
+    answering,
+    behaving,
+    block,
+    flight,
+    hello_of,
+    nginx,
+    only,
+    retry,
+    s_server,
+    ssl2,
+)
 from tests.tools import free_port
 
 OLD = 0x0005, 0x000A, 0x002F  # RC4, 3DES, AES-CBC with static RSA
@@ -258,6 +271,102 @@ def test_plain_text_is_no_offer(text: bytes) -> None:
     assert set(doubts(facts, "chains").values()) == {Reason.NOT_OFFERED}
 
 
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def in_clear(answer: bytes, *, patient: bool) -> Behaviour:
+    """A site that answers a request in clear, and a hello not at all."""
+
+    def talk(sock: socket.socket) -> None:
+        if sock.recv(4000).startswith(b"GET / HTTP/1.0\r\nHost: portal.example.vn\r\n"):
+            sock.sendall(answer)
+        elif patient:
+            sock.recv(4000)
+
+    return talk
+
+
+@pytest.mark.parametrize("patient", [True, False])
+@pytest.mark.parametrize("page", [PAGE, b"HTTP/1.0 302 Found\r\nLocation: /login\r\n\r\n"])
+def test_a_site_in_clear_is_no_offer(page: bytes, patient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seccheck.probes.tls.engine.CONNECTION_SECONDS", 0.5)
+    with behaving(in_clear(page, patient=patient)) as port:
+        answer = answer_of(port, "versions", "certificates")
+
+    assert answer.facts.offered is False
+    assert set(doubts(answer.facts, "versions").values()) == {Reason.NOT_OFFERED}
+    assert answer.connections <= (4 if patient else 9)
+
+
+@pytest.mark.parametrize(
+    ("page", "service"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\nThe plain HTTP request was sent to HTTPS port", "https"),
+        (b"HTTP/1.1 301 Moved\r\nLocation: https://portal.example.vn/\r\n\r\n", "https"),
+        (b"HTTP/1.1 503 Busy\r\n\r\n", "https"),
+        (b"what?\r\n", "https"),
+        (PAGE, "tls"),
+    ],
+)
+def test_a_site_that_asks_for_tls_may_offer_it(
+    page: bytes, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seccheck.probes.tls.engine.CONNECTION_SECONDS", 0.4)
+    with behaving(in_clear(page, patient=True)) as port:
+        answer = answer_of(port, "versions", service=service)
+
+    assert answer.failed is Reason.TIMEOUT
+
+
+def test_an_alert_to_a_hello_of_ssl_2_refuses_that(papers: Papers) -> None:
+    """NSS calls it unexpected; whoever speaks SSL 2.0 answers in its words."""
+
+    def talk(sock: socket.socket) -> None:
+        hello = hello_of(sock)
+        modern = hello.highest == 0x0304 and 0x1D in hello.groups
+        alert = bytes((21, 3, 1, 0, 2, 2, 10 if hello.highest == 2 else 70 if hello.highest < 0x0304 else 40))
+        sock.sendall(retry(hello, 0x1D) if modern else alert)
+        sock.recv(100)
+
+    with behaving(talk) as port:
+        facts = facts_of(port, "versions", "suites", "groups", "flaws")
+
+    assert facts.versions == ("TLSv1.3",)
+    assert facts.undecided == ()
+
+
+def test_silence_to_ssl_2_hides_ssl_2_only(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seccheck.probes.tls.engine.CONNECTION_SECONDS", 0.4)
+    monkeypatch.setattr("seccheck.probes.tls.engine.PAUSE_SECONDS", 0.1)
+
+    def talk(sock: socket.socket) -> None:
+        hello = sock.recv(4000)
+        if hello[0] & 0x80:
+            sock.recv(100)
+            return
+        with socket.create_connection(("127.0.0.1", ports.good)) as far:
+            far.sendall(hello)
+            sock.sendall(far.recv(65536))
+            sock.recv(100)
+
+    with behaving(talk) as port:
+        facts = facts_of(port, "versions", "suites", "groups")
+
+    assert doubts(facts, "versions") == {"SSLv2": Reason.TIMEOUT}
+    assert set(doubts(facts, "suite_classes")) == {
+        "export",
+        "rc4",
+        "des",
+        "3des",
+        "md5",
+        "rc2",
+        "idea",
+        "cbc",
+        "static-rsa",
+    }
+    assert doubts(facts, "groups") == doubts(facts, "dh_bits") == {}
+
+
 def test_a_clean_refusal_of_every_version_is_no_offer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seccheck.probes.tls.engine.PAUSE_SECONDS", 0.1)
     with behaving(answering(lambda _hello: b"\x15\x03\x01\0\2\2\x28")) as port:
@@ -317,6 +426,17 @@ def test_connections_are_as_planned(
     assert PROBE.connections(endpoint(ports.good), params) == expected
 
 
+@pytest.mark.parametrize("thorough", [True, False])
+def test_every_combination_is_planned_right(ports: Ports, thorough: bool) -> None:
+    asks = [ask for ask in EVERYTHING if ask != "offered"]
+    chosen = [
+        TlsParams(ask=some, thorough=thorough) for size in range(8) for some in combinations(asks, size)
+    ]
+    made = [look_at([endpoint(ports.good)], params)[0].connections for params in chosen]
+
+    assert made == [PROBE.connections(endpoint(ports.good), params) for params in chosen]
+
+
 def test_never_more_than_forty(ports: Ports) -> None:
     answer = answer_of(ports.bad)
 
@@ -347,14 +467,11 @@ def test_sni_is_the_idna_form(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"\x00\x16xn--cng-qmz.example.vn" in names[0]
 
 
-@pytest.mark.parametrize("ask", [("versions",), ("versions", "suites", "groups", "certificates")])
-def test_a_server_that_closes_on_every_refusal_is_told_in_one_visit(
-    ports: Ports, ask: tuple[str, ...]
-) -> None:
-    """As some do, without an alert; no second visit, which would wait for twelve seconds."""
+def closing(port: int) -> Behaviour:
+    """What stands on `port`, with a close in place of every alert."""
 
     def talk(sock: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", ports.good)) as far:
+        with socket.create_connection(("127.0.0.1", port)) as far:
             far.sendall(sock.recv(4000))
             while (data := far.recv(65536)) and data[0] != 21:
                 sock.sendall(data)
@@ -366,11 +483,19 @@ def test_a_server_that_closes_on_every_refusal_is_told_in_one_visit(
                 except TimeoutError:
                     continue
 
-    with behaving(talk) as port:
-        began = time.monotonic()
+    return talk
+
+
+@pytest.mark.parametrize("server", ["good", "common"])
+@pytest.mark.parametrize("ask", [("versions",), ("versions", "suites", "groups", "certificates")])
+def test_a_server_that_closes_on_every_refusal_is_told_in_one_visit(
+    ports: Ports, server: str, ask: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some do, without an alert."""
+    monkeypatch.setattr("seccheck.probes.tls.engine.PAUSE_SECONDS", 1e6)  # too long for a second visit
+    with behaving(closing(getattr(ports, server))) as port:
         answer = answer_of(port, *ask)
 
-    assert time.monotonic() - began < 10
     assert answer.facts.versions == ("TLSv1.2", "TLSv1.3")
     assert answer.facts.undecided == ()
     assert answer.connections <= 40
