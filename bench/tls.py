@@ -1,6 +1,6 @@
 """The tls probe beside sslyze, nmap's scripts and testssl.sh, on the same servers, in one run.
 
-    python bench/tls.py [--targets 1 10 124 500] [--peers seccheck core sslyze-min …] [--delay] [--runs 3]
+    python bench/tls.py [--targets 1 10 124 500] [--peers core seccheck nmap …] [--delay] [--runs 3]
 
 Prints for each way and number of targets: connections a target (counted by the server), seconds, CPU
 seconds and peak memory of the scanner with its children, and how many targets it told the true versions
@@ -26,15 +26,23 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
-PROBE_ASK = ("offered", "versions", "suites", "groups", "certificates", "features", "flaws")
+ASKS = {
+    "core": ("versions", "suites", "certificates"),
+    "seccheck": ("offered", "versions", "suites", "groups", "certificates", "features"),
+    "all": ("offered", "versions", "suites", "groups", "certificates", "features", "flaws", "fallback"),
+}
+"""What is asked: the core in seven connections; all of TLS-01 to TLS-09 and CRT; the known flaws as well."""
 SSLYZE_ALL = ("--json_out=-",)
 SSLYZE_MIN = (
     *SSLYZE_ALL, "--mozilla_config=disable", "--certinfo", "--http_headers",
     "--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3",
 )  # fmt: skip
-MOST = {"seccheck": 1000, "core": 1000, "nmap": 500, "sslyze-min": 124, "sslyze": 10, "testssl": 1}
+PEERS = {"nmap": 500, "sslyze-min": 124, "sslyze": 10, "testssl": 1}
+OURS = ("core", "seccheck", "all", "scan")
+MOST = dict.fromkeys(OURS, 1000) | PEERS
 DELAY = 0.03
 NEW, OLD = {"TLSv1.2", "TLSv1.3"}, {"TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"}
 
@@ -149,9 +157,8 @@ def look(arguments: list[str]) -> None:
     from seccheck.probes.tls.facts import TlsParams
     from seccheck.scope import UNLIMITED, Context, Permission, Scope
 
-    thorough, port, *addresses = arguments
-    ask = PROBE_ASK if thorough == "1" else ("versions", "suites", "certificates")
-    params = TlsParams(ask=ask, thorough=thorough == "1")
+    name, port, *addresses = arguments
+    params = TlsParams(ask=ASKS[name], thorough=name != "core")  # type: ignore[arg-type]
 
     class Looks:
         left: deque[Look] = deque()
@@ -178,13 +185,39 @@ def look(arguments: list[str]) -> None:
 
 
 def _seccheck(
-    thorough: str,
+    name: str,
 ) -> Callable[[list[str], int], tuple[list[str], Callable[[str], dict[str, set[str]]]]]:
     def way(addresses: list[str], port: int) -> tuple[list[str], Callable[[str], dict[str, set[str]]]]:
-        command = [sys.executable, __file__, "--look", thorough, str(port), *addresses]
+        command = [sys.executable, __file__, "--look", name, str(port), *addresses]
         return command, lambda text: {key: set(value) for key, value in json.loads(text).items()}
 
     return way
+
+
+def _scan(addresses: list[str], port: int) -> tuple[list[str], Callable[[str], dict[str, set[str]]]]:
+    """The whole program, from start to report."""
+    folder = Path(tempfile.mkdtemp())
+    registry = folder / "registry.yaml"
+    systems = [
+        f"- {{id: s{place}, unit: u, name: {{en: B, vi: B}}, level: 3, targets: [{{id: t, "
+        f"host: bench.example.vn, address: {address}, port: {port}, service: https}}]}}\n"
+        for place, address in enumerate(addresses)
+    ]
+    registry.write_text(
+        "seccheck: registry/1\nname: {en: Bench, vi: Bench}\n"
+        "units: [{id: u, kind: other, name: {en: U, vi: U}}]\nsystems:\n" + "".join(systems)
+    )
+
+    def read(_text: str) -> dict[str, set[str]]:
+        found = {}
+        for line in (folder / "run/journal.jsonl").read_text().splitlines():
+            look = json.loads(line).get("observation", {})
+            if look.get("probe") == "tls":
+                found[look["endpoint"]["address"]] = set((look["facts"] or {}).get("versions", ()))
+        return found
+
+    command = [sys.executable, "-m", "seccheck", "scan", "-r", str(registry), "-c", "project06-2024"]
+    return [*command, "--select", "TLS-0*,CRT-*", "--out", str(folder / "run")], read
 
 
 _SSLYZE_NAMES = {"tls_1_0": "TLSv1.0", "tls_1_1": "TLSv1.1", "tls_1_2": "TLSv1.2", "tls_1_3": "TLSv1.3"}
@@ -244,8 +277,10 @@ def _testssl(addresses: list[str], port: int) -> tuple[list[str], Callable[[str]
 
 
 WAYS = {
-    "seccheck": _seccheck("1"),
-    "core": _seccheck("0"),
+    "core": _seccheck("core"),
+    "seccheck": _seccheck("seccheck"),
+    "all": _seccheck("all"),
+    "scan": _scan,
     "nmap": _nmap,
     "sslyze-min": _sslyze(SSLYZE_MIN),
     "sslyze": _sslyze(SSLYZE_ALL),
@@ -345,16 +380,16 @@ def main() -> None:
             for name in options.peers:
                 if number > MOST[name]:
                     continue
-                runs = options.runs if name in {"seccheck", "core", "nmap"} else 1
+                runs = options.runs if name in {*OURS, "nmap"} else 1
                 found = [measured(yard, addresses, *WAYS[name](addresses, yard.port)) for _ in range(runs)]
                 medians[name, number] = show(name, number, found)
-            for peer in ("nmap", "sslyze-min", "sslyze"):
-                if {(peer, number), ("seccheck", number)} <= medians.keys():
-                    times = medians[peer, number].seconds / medians["seccheck", number].seconds
-                    print(f"  seccheck is {times:.1f} times as fast as {peer} at {number} targets")
+            for peer, way in product(PEERS, OURS):
+                if {(peer, number), (way, number)} <= medians.keys():
+                    times = medians[peer, number].seconds / medians[way, number].seconds
+                    print(f"  {way} is {times:.1f} times as fast as {peer} at {number} targets")
         if options.delay:
             with delayed(yard) as port:
-                for name in [name for name in ("seccheck", "core", "nmap") if name in options.peers]:
+                for name in [name for name in (*OURS, "nmap") if name in options.peers]:
                     addresses = yard.addresses[:124]
                     show(
                         f"{name} (30 ms)",
