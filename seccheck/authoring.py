@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seccheck.assessment import judge
+from seccheck.clashes import clashes, twin
 from seccheck.criteria import (
     Basis,
     CriteriaFile,
@@ -19,11 +20,14 @@ from seccheck.criteria import (
     Criterion,
     Example,
     SetFile,
+    Written,
     catalogue_files,
     compile_alone,
+    criteria_of_set,
     load_criteria,
     load_sources,
     read_criteria,
+    schema,
 )
 from seccheck.errors import InputError, Problem
 from seccheck.finding import Finding
@@ -123,32 +127,54 @@ def check(name: str) -> str:
 
     Raises `InputError` with every mistake, examples that do not hold included.
     """
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"} and _kind(path) == "criteria/1":
-        criteria = compile_alone(path, load_probes())
-        others = read_criteria(file for file in catalogue_files() if file.resolve() != path.resolve())
-        problems = [
-            Problem(name, 0, one.id, "expected an id that the catalogue does not have already")
-            for one in criteria
-            if one.id in others
-        ]
+    path, probes = Path(name), load_probes()
+    lines = []
+    if path.suffix in {".yaml", ".yml"} and _kind(path).startswith("criteria"):
+        written = read_criteria([path])
+        criteria = compile_alone(path, probes)
+        files = [file for file in catalogue_files() if file.resolve() != path.resolve()]
+        problems = list(_taken(written, read_criteria(files)))
+        others = [one for file in files for one in compile_alone(file, probes)]
     else:
-        criteria = list(load_criteria(name, load_probes()).criteria)
-        problems = []
-    trials = [trial for one in criteria for trial in try_examples(one)]
-    problems += [_broken(name, trial) for trial in trials if not trial.holds]
+        loaded = load_criteria(name, probes)
+        written, criteria, others, problems = criteria_of_set(name), list(loaded.criteria), [], []
+        lines += [f"  {one}: left out: {reason}" for one, reason in sorted(loaded.dropped.items())]
+        lines += [f"  {one}: asks less: {reason}" for one, reason in sorted(loaded.eased.items())]
+    problems += _clashing(criteria, others, written)
+    trials = [] if problems else [trial for one in criteria for trial in try_examples(one)]
+    problems += [_broken(written[trial.criterion], trial) for trial in trials if not trial.holds]
     if problems:
         raise InputError(problems)
-    return f"{name}: {len(criteria)} criteria, {len(trials)} examples hold"
+    return "\n".join([f"{name}: {len(criteria)} criteria, {len(trials)} examples hold", *lines])
 
 
-def _broken(name: str, trial: Trial) -> Problem:
+def _taken(written: Mapping[str, Written], catalogue: Mapping[str, Written]) -> Iterator[Problem]:
+    for name, one in written.items():
+        if name in catalogue:
+            message = f"expected an id that the catalogue does not have already, found {name}"
+            yield one.problem(("id",), message, "take letters of your own, such as OWN-01")
+
+
+def _clashing(
+    criteria: Sequence[Criterion], others: Sequence[Criterion], written: Mapping[str, Written]
+) -> Iterator[Problem]:
+    types, sources = schema(load_probes()), load_sources()
+    for index, one in enumerate(criteria):
+        for path, message, hint in clashes(one, types, sources):
+            yield written[one.id].problem(path, message, hint)
+        if same := twin(one, [*others, *criteria[:index]]):
+            message = f"expected a criterion that asks something new; {same.id} asks just the same"
+            yield written[one.id].problem(
+                ("expect",), message, "leave it out, or `use` the other with parameters"
+            )
+
+
+def _broken(written: Written, trial: Trial) -> Problem:
     promised, found = (" ".join(part for part in pair if part) for pair in (trial.promised, trial.found))
-    return Problem(
-        name,
-        0,
-        f"{trial.criterion}: examples[{trial.index}]",
+    return written.problem(
+        ("examples", trial.index),
         f"expected {promised}, but the criterion says {found}",
+        "mend the example, or what `expect` asks",
     )
 
 

@@ -49,7 +49,7 @@ REGISTRY_FACTS: dict[str, Any] = {
 
 
 @dataclass
-class _Written:
+class Written:
     """A criterion where it was written: for messages with file and line."""
 
     text: CriterionText
@@ -57,6 +57,7 @@ class _Written:
     path: tuple[str | int, ...]
 
     def problem(self, key: tuple[str | int, ...], message: str, hint: str = "") -> Problem:
+        """The problem `message` with what stands at `key` of the criterion."""
         path = (*self.path, *key)
         return Problem(
             self.document.name, self.document.line(path), f"{self.text.id}: {dotted(key)}", message, hint
@@ -88,9 +89,9 @@ def load_sources() -> dict[str, Any]:
     return dict(read_yaml(bundled("criteria") / "sources.yaml").data.get("sources", {}))
 
 
-def read_criteria(files: Iterable[Path]) -> dict[str, _Written]:
+def read_criteria(files: Iterable[Path]) -> dict[str, Written]:
     """The criteria written in `files`, by id, validated in form but not yet compiled."""
-    found: dict[str, _Written] = {}
+    found: dict[str, Written] = {}
     problems: list[Problem] = []
     for path in files:
         try:
@@ -100,7 +101,7 @@ def read_criteria(files: Iterable[Path]) -> dict[str, _Written]:
             problems += error.problems
             continue
         for index, text in enumerate(parsed.criteria):
-            written = _Written(text, document, ("criteria", index))
+            written = Written(text, document, ("criteria", index))
             if text.id in found:
                 other = found[text.id]
                 place = f"{other.document.name}:{other.document.line(other.path)}"
@@ -127,12 +128,22 @@ def load_criteria(
     """
     if profile not in {"full", "technical"}:
         raise InputError.at("--profile", f"expected technical or full, found {profile!r}")
-    document, parsed = _read_set(name)
-    chain = [(document, parsed)]
-    while chain[-1][1].extends:
-        chain.append(_extended(chain))
+    chain = _chain(name)
     written = read_criteria([*catalogue_files(), *_own_catalogues(chain)])
     return _assemble(list(reversed(chain)), written, probes, profile, select)
+
+
+def criteria_of_set(name: str) -> dict[str, Written]:
+    """Every criterion that the set `name` may use, where it is written."""
+    return read_criteria([*catalogue_files(), *_own_catalogues(_chain(name))])
+
+
+def _chain(name: str) -> list[_Read]:
+    """The set `name` and those that it extends, one after the other."""
+    chain = [_read_set(name)]
+    while chain[-1][1].extends:
+        chain.append(_extended(chain))
+    return chain
 
 
 def _extended(chain: list[_Read]) -> _Read:
@@ -198,7 +209,7 @@ def _read_set(name: str, beside: Document | None = None) -> _Read:
 
 def _assemble(
     chain: list[_Read],
-    written: Mapping[str, _Written],
+    written: Mapping[str, Written],
     probes: Mapping[str, Probe[Any, Any]],
     profile: str,
     select: str,
@@ -249,7 +260,7 @@ def _select(criteria: list[Criterion], select: str) -> list[Criterion]:
 
 
 def _compile(
-    written: _Written, choice: Choice, probes: Mapping[str, Probe[Any, Any]], sources: Mapping[str, Any]
+    written: Written, choice: Choice, probes: Mapping[str, Probe[Any, Any]], sources: Mapping[str, Any]
 ) -> tuple[Criterion | None, list[Problem]]:
     """The criterion with what a set chose for it, and every mistake in either."""
     text = written.text
@@ -317,7 +328,7 @@ class _Compiled:
 
 
 def _check_values(
-    written: _Written, parameters: Mapping[str, Mapping[int, Any]], probes: Mapping[str, Probe[Any, Any]]
+    written: Written, parameters: Mapping[str, Mapping[int, Any]], probes: Mapping[str, Probe[Any, Any]]
 ) -> list[Problem]:
     """What is wrong with a criterion when its parameters have these values."""
     faults = {
@@ -330,7 +341,7 @@ def _check_values(
 
 
 def _check_chosen(
-    written: _Written,
+    written: Written,
     own: Mapping[str, Mapping[int, Any]],
     choice: Choice,
     probes: Mapping[str, Probe[Any, Any]],
@@ -373,7 +384,7 @@ def _collected(text: CriterionText) -> set[str]:
     }
 
 
-def _check_levels(written: _Written) -> list[Problem]:
+def _check_levels(written: Written) -> list[Problem]:
     problems = []
     for name, value in written.text.parameters.items():
         own = next(iter(value.values())) if is_by_level(value) and value else value
@@ -403,7 +414,7 @@ def _subject(
     return "domain" if "domain" in looks or "domain" in roots else "system"
 
 
-def _check_basis(written: _Written, sources: Mapping[str, Any]) -> list[Problem]:
+def _check_basis(written: Written, sources: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for index, basis in enumerate(written.text.basis):
         if basis.source not in sources:
@@ -419,7 +430,7 @@ def _check_basis(written: _Written, sources: Mapping[str, Any]) -> list[Problem]
     return problems
 
 
-def _check_examples(written: _Written) -> list[Problem]:
+def _check_examples(written: Written) -> list[Problem]:
     seen = {example.then for example in written.text.examples}
     missing = [verdict for verdict in ("pass", "fail", "inconclusive") if verdict not in seen]
     if not missing:
@@ -428,7 +439,7 @@ def _check_examples(written: _Written) -> list[Problem]:
     return [written.problem(("examples",), f"{expected}; missing: {', '.join(missing)}")]
 
 
-def _check_months(written: _Written, parameters: Mapping[str, Mapping[int, Any]]) -> list[Problem]:
+def _check_months(written: Written, parameters: Mapping[str, Mapping[int, Any]]) -> list[Problem]:
     months = written.text.evidence_months
     if not isinstance(months, FromParameter):
         return []
@@ -445,7 +456,7 @@ def _check_months(written: _Written, parameters: Mapping[str, Mapping[int, Any]]
 
 
 def _check_collect(
-    written: _Written, parameters: Mapping[str, Mapping[int, Any]], probes: Mapping[str, Probe[Any, Any]]
+    written: Written, parameters: Mapping[str, Mapping[int, Any]], probes: Mapping[str, Probe[Any, Any]]
 ) -> list[Problem]:
     problems = []
     for name, params in written.text.collect.items():
@@ -514,7 +525,7 @@ def criteria_from_data(
             until_then=_levels(entry["until_then"]),
             grace_for=entry["grace_for"],
         )
-        written = _Written(text, Document.of(data, name), ("criteria", index))
+        written = Written(text, Document.of(data, name), ("criteria", index))
         criterion, found = _compile(written, choice, probes, data["sources"])
         problems += found
         if criterion:

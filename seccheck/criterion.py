@@ -64,7 +64,7 @@ class FromParameter(Model):
 class CriterionText(Model):
     """A criterion as it is written."""
 
-    id: str = Field(pattern=r"[A-Z][A-Z0-9]*-[0-9]{2,3}")
+    id: str = Field(pattern=r"^[A-Z][A-Z0-9]*-[0-9]{2,3}$")
     statement: Text
     rationale: Text
     remedy: Remedy
@@ -109,7 +109,7 @@ class SetFile(Model):
     """A criteria set as it is written."""
 
     seccheck: Literal["set/1"]
-    id: str = Field(pattern=r"[a-z0-9][a-z0-9._-]*")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str
     name: Text
     note: Text | None = None

@@ -273,12 +273,18 @@ def _internet_date(text: str) -> datetime | None:
 # -------------------------------------------------------------------------------------------- TRACE and CORS
 
 
+_TRACE_SECONDS = 4.0
+"""Some servers wait for more when they are asked with a method they don't know."""
+
+
 def answers_trace(context: Context, origin: Origin) -> bool:
     """Whether a TRACE request comes back in the answer's body (RFC 9110, 9.3.8)."""
     token = secrets.token_hex(8)
     with Client(context, origin) as client:
         try:
-            answer = unhurried(client.ask("/", method="TRACE", fields=(("X-Seccheck", token),)))
+            answer = unhurried(
+                client.ask("/", method="TRACE", fields=(("X-Seccheck", token),), seconds=_TRACE_SECONDS)
+            )
         except ProbeFailed as failure:
             if is_refusal(client, failure):
                 return False
