@@ -243,3 +243,31 @@ def test_a_package_list_settles_what_a_banner_leaves_open(tmp_path, packages, ve
     assert (finding["verdict"], finding["reason"], finding["decided_by"]) == (verdict, reason, "document"), (
         finding["evidence"]
     )
+
+
+@pytest.mark.parametrize(
+    ("criterion", "issued", "said"),
+    [
+        ("LVL-1", "2026-10-01", "did you mean 'LVL-01'"),
+        ("LVL-01", "2099-10-01", "a day that has come"),
+        ("LVL-01", "1/10/2026", "a date such as 2026-11-02"),
+    ],
+)
+def test_a_slip_when_adding_a_document_changes_nothing(place, criterion, issued, said):
+    before = (place / "registry.yaml").read_bytes()
+    words = ("evidence", "add", "one", criterion, "papers/old.txt", "--issued", issued, "--issuer", "UBND")
+    done = subprocess.run(
+        [sys.executable, "-m", "seccheck", *words], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert (place / "registry.yaml").read_bytes() == before
+
+
+def test_the_work_list_says_in_the_language_of_its_readers_why_a_document_does_not_count(place):
+    (place / "papers" / "old.txt").write_text("changed")
+    words = ("evidence", "status", "-r", "registry.yaml", "-c", "set.yaml", "--lang", "vi")
+    done = subprocess.run(
+        [sys.executable, "-m", "seccheck", *words], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert "tệp không khớp mã băm (SHA-256) đã đăng ký" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,14 @@ _STATES = {
 }
 
 
+_REMARKS = (
+    (re.compile(r"the file is missing"), "không tìm thấy tệp"),
+    (re.compile(r"the file is not the one .*"), "tệp không khớp mã băm (SHA-256) đã đăng ký"),
+    (re.compile(r"issued on (\S+), after it was looked at"), r"ngày ban hành \1 sau ngày kiểm tra"),
+    (re.compile(r"issued on (\S+), older than (\d+) months"), r"ban hành ngày \1, đã quá \2 tháng"),
+)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
     app.add_typer(evidence_app, name="evidence")
@@ -63,9 +72,15 @@ def add(
     if states not in {"met", "not-met"}:
         raise InputError.at("--states", f"expected met or not-met, found {states!r}")
     day = parse_day("--issued", issued)
+    if day > datetime.now(UTC).date():
+        raise InputError.at("--issued", f"expected a day that has come, found {day}", hint="check the year")
     known = read_criteria(catalogue_files())
     if criterion not in known:
-        say(f"note: {criterion} is not in the bundled catalogue{did_you_mean(criterion, known, '')}")
+        message = f"expected a criterion, found {criterion!r}"
+        if criterion.partition("-")[0] in {one.partition("-")[0] for one in known}:
+            hint = did_you_mean(criterion, known) or "`seccheck criteria list` shows the ids"
+            raise InputError.at("criterion", message, hint=hint)
+        say(f"note: {criterion} is not in the bundled catalogue; the set you use must have it")
     says: Any = states
     typer.echo(add_document(registry, system, criterion, Paper(file, day, issuer, says)))
 
@@ -137,10 +152,18 @@ def _rows(items: list[Item], language: str) -> list[tuple[str, ...]]:
             _STATES[language][item.state],
             item.expires,
             item.file,
-            item.remark,
+            _remark(item.remark, language),
         )
         for item in items
     ]
+
+
+def _remark(remark: str, language: str) -> str:
+    """Why a document decides nothing, in `language`; `documents.problem` says it in English."""
+    for pattern, words in _REMARKS if language == "vi" else ():
+        if found := pattern.fullmatch(remark):
+            return found.expand(words)
+    return remark
 
 
 def _write(out: Path, items: list[Item], language: str) -> None:
