@@ -39,6 +39,8 @@ SILENCE = 15.0
 START = 60.0
 """Seconds a worker has to start."""
 _TICK = 0.2
+_TICK_SERVING = 0.03
+"""Where jobs keep coming, none should wait for long to be noticed."""
 
 
 @dataclass
@@ -249,7 +251,8 @@ class _Run:
 
     def _news(self, *, stopped: bool) -> Iterator[Observation]:
         try:
-            worker, news = self.inbox.get(timeout=min(_TICK, self.lanes.pause))
+            tick = _TICK if self.more is None else _TICK_SERVING
+            worker, news = self.inbox.get(timeout=min(tick, self.lanes.pause))
         except queue.Empty:
             return
         while True:

@@ -254,7 +254,7 @@ class Station:
                         where, text = self._outbox[0]
                         line.answer(where, text)
                         self._outbox.popleft()
-                    line.hear(0.05)
+                    line.hear(0.02)
             except Lost as error:
                 log.warning("broker %s: %s; trying again", self.broker.name, error)
                 ended.wait(1.0)
