@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from seccheck.cli.progress import say
+
+
+class _Show(TyperGroup):
+    """`history DIR` is `history show DIR`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the first word as a folder unless it is a verb or an option."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+history_app = typer.Typer(
+    cls=_Show, help="Runs below a folder: show (history DIR), prune.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
     app.command()(diff)
-    app.command()(history)
+    history_app.command("show")(history)
+    history_app.command("prune")(prune)
+    app.add_typer(history_app, name="history")
 
 
 def diff(
@@ -75,3 +93,29 @@ def history(folder: Annotated[Path, typer.Argument(help="A folder of run folders
         typer.echo(
             f"{run.scan.started}\t{figure}\t{systems['not_concluded']} not concluded\t{scope}\t{run.path}"
         )
+
+
+def prune(
+    folder: Annotated[Path, typer.Argument(help="A folder of run folders.")],
+    older_than: Annotated[str, typer.Option("--older-than", help="How old, in days, such as 90d.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it they are only listed.")] = False,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Even the newest run of a registry, which is kept otherwise.")
+    ] = False,
+    language: Annotated[str, typer.Option("--lang", help="vi or en.")] = "en",
+) -> None:
+    """Delete finished runs that are older than wanted. Nothing but finished runs is ever deleted."""
+    from datetime import UTC, datetime
+
+    from seccheck.cli.keeping import _days
+    from seccheck.cli.show import _language
+    from seccheck.cli.words import PRUNE
+    from seccheck.retention import remove, to_prune
+
+    words = PRUNE[_language(language)]
+    old = to_prune(folder, _days("--older-than", older_than), datetime.now(UTC), keep_newest=not newest)
+    for run in old:
+        if yes:
+            remove(run)
+        typer.echo(f"{run.path}\t{run.started:%Y-%m-%d}\t{words['deleted' if yes else 'listed']}")
+    say(words["end" if yes else "ask"].format(count=len(old)))

@@ -86,6 +86,21 @@ DECIDED = {
     "vi": {"probe": "kiểm tra từ xa", "document": "tài liệu", "registry": "danh mục hệ thống"},
     "en": {"probe": "a probe", "document": "a document", "registry": "the registry"},
 }
+PRUNE = {
+    "vi": {
+        "deleted": "đã xóa",
+        "listed": "sẽ xóa",
+        "end": "đã xóa {count} lượt quét",
+        "ask": "{count} lượt quét sẽ bị xóa; thêm --yes để xóa",
+    },
+    "en": {
+        "deleted": "deleted",
+        "listed": "would be deleted",
+        "end": "{count} runs deleted",
+        "ask": "{count} runs would be deleted; --yes deletes them",
+    },
+}
+"""What is said of old runs that go."""
 EXPLAIN = {
     "vi": {
         "level": "cấp độ",
