@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 from hypothesis import given
@@ -161,6 +161,19 @@ def _reachable(server: Server, version: str) -> bool:
 QUIET = st.just("well")
 LOSSES = st.sampled_from(("well",) * 6 + (Outcome.TIMEOUT, Outcome.TIMEOUT, Outcome.UNREACHABLE))
 NOISE = st.sampled_from(("well", "mangled", "mangled", Outcome.RESET, Outcome.CLOSED, Outcome.TIMEOUT))
+
+
+@pytest.mark.parametrize("curve", [0x13, 0x15, 0x16, 0x17])
+def test_old_versions_show_themselves_by_every_curve(curve: int) -> None:
+    server = Server(frozenset({"TLSv1.0", "TLSv1.2"}), frozenset({0xC013}), frozenset({curve}))
+    facts = looked(server, cast("st.DataObject", _Well()), QUIET)
+    assert facts
+    assert facts.versions == ("TLSv1.0", "TLSv1.2")
+
+
+class _Well:
+    def draw(self, _strategy: object) -> str:
+        return "well"
 
 
 @given(SERVERS, st.data())

@@ -51,7 +51,7 @@ TLS13_GROUPS = (
 """Groups of TLS 1.3. Brainpool curves have numbers of their own there (RFC 8734)."""
 TLS12_GROUPS = (*(g for g in h.STRONG_CURVES if g <= 0x1E), *h.WEAK_CURVES)
 """Curves of TLS 1.2 and before, strong ones first. No ffdhe: RFC 7919 would hide a configured prime."""
-_OLD_CURVES = (0x17, 0x18, 0x19, 0x1D, *range(1, 15), 0x16)
+_OLD_CURVES = (0x17, 0x18, 0x19, 0x1D, *range(1, 15), 0x13, 0x15, 0x16)
 
 
 class Questions:
