@@ -3,7 +3,7 @@
     python bench/workers.py [--systems 500] [--delay 0.03] [--at-once 2] [--limit 60]
 
 The targets are little web servers on 125 addresses of 125 networks, each looked at one by one and at no more
-than 10 connections a second, the usual limit; what is measured is from the first connection to the last. A
+than 4 connections a second; what is measured is from the first connection to the last. A
 worker carries out two orders at a time here, so that it waits for answers and not for a processor. Exit
 status 1 when two take more than `--limit` per cent of the time of one, or when results differ.
 """
@@ -57,7 +57,7 @@ def register(place: Path, fleets: list[counting.Counted]) -> None:
     """A registry of all their servers, each limited."""
     ports = [port for fleet in fleets for port in fleet.ports]
     where = {str(port): number for number, fleet in enumerate(fleets) for port in fleet.ports}
-    file = counting.write_registry(place, ports, "  limits: {connections_per_second: 10}\n")
+    file = counting.write_registry(place, ports, "  limits: {connections_per_second: 4}\n")
     text = file.read_text()
     for port in ports:
         text = text.replace(f"127.0.0.1:{port}/", f"127.77.{where[str(port)]}.1:{port}/")
