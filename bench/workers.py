@@ -1,10 +1,10 @@
 """Scan 500 systems that answer after 30 ms with one worker and with two, and compare with a local scan.
 
-    python bench/workers.py [--systems 500] [--delay 0.03] [--at-once 2] [--limit 60]
+    python bench/workers.py [--systems 500] [--delay 0.03] [--at-once 1] [--limit 60]
 
 The targets are little web servers on 125 addresses of 125 networks, each looked at one by one and at no more
 than 4 connections a second; what is measured is from the first connection to the last. A
-worker carries out two orders at a time here, so that it waits for answers and not for a processor. Exit
+worker carries out one order at a time here, so that it waits for answers and not for a processor. Exit
 status 1 when two take more than `--limit` per cent of the time of one, or when results differ.
 """
 
@@ -68,7 +68,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--systems", type=int, default=500)
     parser.add_argument("--delay", type=float, default=0.03)
-    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--limit", type=float, default=60)
     chosen = parser.parse_args()
     port = free_port()

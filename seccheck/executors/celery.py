@@ -49,6 +49,7 @@ FIRST = 2.0
 """Seconds in which workers are waited for at first, so that the work is shared from the start."""
 USUAL_JOBS = 32
 """In one order; fewer towards the end, so that all workers end together, more where a group is larger."""
+LEAST_JOBS = 16
 MAX_TRIES = 4
 """How often a job is sent; one that comes back without an answer each time is left."""
 _POLL = 0.02
@@ -396,7 +397,7 @@ class _Run:
             out = sum(order.zone == zone for order in self.open.values())
             slots = sum(worker.slots + len(worker.held) for worker in present)
             free = sum(worker.slots for worker in present) and slots - out
-            size = max(1, min(USUAL_JOBS, _count(groups) // max(1, slots)))
+            size = max(LEAST_JOBS, min(USUAL_JOBS, _count(groups) // max(1, slots)))
             while groups and free > 0:
                 self._order(zone, groups, size)
                 free -= 1
