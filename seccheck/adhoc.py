@@ -17,7 +17,7 @@ from seccheck.resolve import resolve
 from seccheck.system import Target
 
 STAGING = "staging"
-"""The tag of a system that is not in service yet: what is asked of the published name does not apply to it."""
+"""The tag of a system not in service yet: what is asked of a published name does not apply to it."""
 
 
 def registry_for(
