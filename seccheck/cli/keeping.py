@@ -1,4 +1,4 @@
-"""Verbs that keep, send and join runs: bundle, merge, redact, history prune."""
+"""Verbs that keep, send and join runs: bundle, merge."""
 
 from __future__ import annotations
 
