@@ -44,8 +44,8 @@ EXPOSURE = {"NET-04", "NET-05", "NET-06"}
 NAME_SERVER = "127.10.255.53"
 OUTSIDE = "127.99.0.1"
 """Not in the registered networks."""
-PORT = 8443
-PORT_IPV4_ALONE = 9443
+PORT = 20443
+PORT_IPV4_ALONE = 29443
 
 
 @dataclass
@@ -364,7 +364,9 @@ version: "1"
 name: {{en: Fleet, vi: Đội}}
 extends: project06-2024
 criteria:
-- {{use: NET-06, parameters: {{udp: [memcached, "dns:{resolver}", "dns:{names}"]}}}}
+- use: NET-06
+  parameters: {{udp: [memcached, "dns:{resolver}", "dns:{names}"]}}
+  reason: {{en: The servers of the fleet answer on free ports., vi: Các máy chủ thử nghiệm dùng cổng còn trống.}}
 """
 
 
