@@ -327,6 +327,7 @@ def rejudge(
     """
     run.refuse_if_merged()
     run.refuse_if_compressed()
+    judged_by = criteria or run.criteria
     folder = RunFolder.create(out)
     folder.copy_evidence(run)
     now = datetime.now(UTC)
@@ -335,7 +336,7 @@ def rejudge(
     if criteria:
         write_criteria(folder, criteria, moment(run.plan.made))
         selection = msgspec.structs.replace(  # type: ignore[type-var]
-            selection, profile=criteria.profile, criteria=len(criteria.criteria), of=criteria.of
+            selection, profile=judged_by.profile, criteria=len(judged_by.criteria), of=judged_by.of
         )
     if waivers:
         folder.write("inputs/waivers.yaml", waivers.read_bytes())

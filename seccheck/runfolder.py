@@ -266,10 +266,15 @@ class RunFolder:
 
     @cached_property
     def criteria(self) -> CriteriaSet:
-        """The criteria of this run."""
-        return criteria_from_data(
-            self._read("inputs/criteria.json", dict), load_probes(), str(self.path / "inputs/criteria.json")
-        )
+        """The criteria of this run. Raises `JournalError` where they are of another form than ours."""
+        file = self.path / "inputs/criteria.json"
+        try:
+            return criteria_from_data(self._read("inputs/criteria.json", dict), load_probes(), str(file))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise JournalError(
+                f"{file}: damaged, or of another version of seccheck ({type(error).__name__}: {error})",
+                next_step=f"use the version that {self.path / 'MANIFEST.json'} names, or scan again",
+            ) from error
 
     @cached_property
     def scope(self) -> Scope:

@@ -200,8 +200,9 @@ def explain(
 
     folder = RunFolder.open(run)
     spoken = _language(language or folder.info.language)
+    criteria = folder.criteria
     if criterion:
-        folder.criteria.by_id(criterion)
+        criteria.by_id(criterion)
     entry = folder.systems.named(system)
     if entry is None:
         raise InputError.at(
@@ -212,13 +213,13 @@ def explain(
     status, shown = _findings_about(folder, system, criterion)
     typer.echo(f"{entry.id}: {entry.name.in_language(spoken)} ({status_line(status, entry.level, spoken)})")
     for name in [criterion] if criterion else dict.fromkeys(one["criterion"] for one in shown):
-        rule = folder.criteria.by_id(name)
+        rule = criteria.by_id(name)
         typer.echo(f"\n{rule.id}: {rule.statement(spoken, entry.level)}")
         for finding in shown:
             if finding["criterion"] == name:
                 typer.echo("\n".join(finding_lines(finding, spoken)))
     if criterion:
-        _explain_rule(rule, folder.criteria.sources, spoken)
+        _explain_rule(rule, criteria.sources, spoken)
 
 
 def _findings_about(folder: RunFolder, system: str, criterion: str) -> tuple[str, list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -152,3 +153,19 @@ def test_doctor_and_probes_answer():
     doctor = seccheck("doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert "Python" in doctor.stdout
+
+
+def test_criteria_kept_in_another_form_end_what_reads_them_before_it_writes(place, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(place / "run", run)
+    file = run / "inputs" / "criteria.json"
+    kept = json.loads(file.read_text())
+    del kept["criteria"][0]["grace_until"]
+    file.write_text(json.dumps(kept))
+    for words in (("explain", "run", "bad"), ("rejudge", "run", "--out", "again")):
+        done = seccheck(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "criteria.json: damaged, or of another version of seccheck" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+    assert not (tmp_path / "again").exists()
