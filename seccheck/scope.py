@@ -272,11 +272,12 @@ class Context:
         """Set aside `wanted` connections to `address`, for a program that opens them one after the other.
 
         Waits for its turn, counts them all, and nobody else connects until the pace allows that many more.
-        False, without any, where so many within one second are not allowed. Raises `ProbeFailed` as `dial`.
+        False, without any, where so many within one second are not allowed, or no two at once: nobody can hold
+        another program's to one. Raises `ProbeFailed` as `dial`.
         """
-        permission = self.permit(address)
-        rate = permission.limits.connections_per_second
-        if rate is not None and rate < wanted:
+        limits = self.permit(address).limits
+        rate = limits.connections_per_second
+        if limits.connections_at_once == 1 or (rate is not None and rate < wanted):
             return False
         while wait := self.admit(address):
             time.sleep(wait)
