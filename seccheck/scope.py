@@ -272,8 +272,8 @@ class Context:
         """Set aside `wanted` connections to `address`, for a program that opens them one after the other.
 
         Waits for its turn, counts them all, and nobody else connects until the pace allows that many more.
-        False, without any, where so many within one second are not allowed, or no two at once: nobody can hold
-        another program's to one. Raises `ProbeFailed` as `dial`.
+        False, without any, where so many within one second are not allowed, or no two at once: another
+        program's can't be held to one. Raises `ProbeFailed` as `dial`.
         """
         limits = self.permit(address).limits
         rate = limits.connections_per_second
