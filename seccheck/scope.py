@@ -128,6 +128,8 @@ class Connection:
             self.socket.do_handshake()
         except TimeoutError:
             raise ProbeFailed(Reason.TIMEOUT, "TLS handshake not finished before the deadline") from None
+        except ssl.SSLEOFError:  # as a ban ends it, too
+            raise ProbeFailed(Reason.UNREACHABLE, "connection closed in the TLS handshake") from None
         except ssl.SSLError as error:
             # handshake_failure after the suite was agreed on answers our empty Certificate (RFC 5246, 7.4.6)
             agreed = isinstance(self.socket, Encrypted) and self.socket.cipher() is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,23 @@ def test_silence_tells_nothing(names: int, monkeypatch: pytest.MonkeyPatch) -> N
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as silent:
         facts = look(names, "six.a.vn", silent.getsockname()[1])
     assert doubts(facts) == [("plain", "::1", Reason.TIMEOUT)]
+
+
+def test_a_close_in_the_handshake_tells_nothing(names: int) -> None:
+    """A ban ends it like that, too."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as banning:
+        thread = threading.Thread(target=close_after_hello, args=(banning,))
+        thread.start()
+        facts = look(names, "six.a.vn", banning.getsockname()[1])
+        thread.join()
+    assert (facts.secure, facts.plain) == ((), ())
+    assert doubts(facts) == [("plain", "::1", Reason.UNREACHABLE)]
+
+
+def close_after_hello(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
 
 
 def test_what_is_not_registered_is_not_touched(names: int, web: dict[str, int]) -> None:

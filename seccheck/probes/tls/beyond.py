@@ -7,7 +7,8 @@ from functools import partial
 
 from seccheck.probes.tls import hello as h
 from seccheck.probes.tls import suites
-from seccheck.probes.tls.flaws import PADDINGS, CcsInjection, Heartbleed, Robot
+from seccheck.probes.tls.answer import Outcome
+from seccheck.probes.tls.flaws import CLOSES, PADDINGS, CcsInjection, Heartbleed, Robot
 from seccheck.probes.tls.handshake import Handshake, Renegotiation
 from seccheck.probes.tls.known import Known, Strand, one
 from seccheck.probes.tls.questions import Offer
@@ -67,32 +68,29 @@ def features_and_flaws(known: Known, *, greets: bool) -> list[Strand]:
         number = h.NUMBERS[version]
         if "features" in known.wants:
             legacy = not known.secure_renegotiation(version)
-            talk = partial(Renegotiation, number, name, legacy=legacy, greets=greets)
-            strands.append(_deep(known, "renegotiation", version, talk))
+            again = partial(Renegotiation, number, name, legacy=legacy, greets=greets)
+            strands.append(_provoked(known, "renegotiation", version, lambda _: again(), sure=False))
         if "flaws" in known.wants:
-            strands.append(_heartbleed(known, version))
-            strands.append(_deep(known, "ccs", version, partial(CcsInjection, number, name)))
+            heartbleed, ccs = partial(Heartbleed, number, name), partial(CcsInjection, number, name)
+            strands.append(_provoked(known, "heartbleed", version, lambda alone: heartbleed(alone=alone)))
+            strands.append(_provoked(known, "ccs", version, lambda alone: ccs(alone=alone)))
             strands.append(_robot(known))
     return strands
 
 
-def _deep(known: Known, key: str, version: str, talk: Callable[[], Talk]) -> Strand:
-    offer = known.ask.deep(key, version, talk, sure=key != "renegotiation")
-    known.deep[key] = [offer]
-    reply = yield offer
-    if not reply.whole:
-        yield offer
-
-
-def _heartbleed(known: Known, version: str) -> Strand:
-    """The test, and where a reset may have swallowed the answer the gentler one."""
-    for key, alone in (("heartbleed", False), ("heartbleed alone", True)):
-        talk = partial(Heartbleed, h.NUMBERS[version], known.ask.name, alone=alone)
-        offer = known.ask.deep(key, version, talk, sure=True)
-        known.deep.setdefault("heartbleed", []).append(offer)
+def _provoked(
+    known: Known, key: str, version: str, talk: Callable[[bool], Talk], *, sure: bool = True
+) -> Strand:
+    """A talk past the hello; again where the connection ended on it, more gently where that was a reset."""
+    alone, closed = False, 0
+    for turn in ("", " again", " once more"):
+        offer = known.ask.deep(key + turn, version, partial(talk, alone), sure=sure)
+        known.deep.setdefault(key, []).append(offer)
         reply = yield offer
-        if reply.verdict is not None:
+        closed += reply.verdict == Outcome.CLOSED
+        if closed == CLOSES or (reply.whole and not isinstance(reply.verdict, str)):
             return
+        alone = alone or reply.verdict == Outcome.RESET
 
 
 def _robot(known: Known) -> Strand:

@@ -12,6 +12,7 @@ from seccheck.probes.tls.answer import Outcome, Reply
 from seccheck.probes.tls.chains import AskIssuer, gather
 from seccheck.probes.tls.exchanges import untold
 from seccheck.probes.tls.facts import SUITE_CLASSES, VERSIONS, Chain, Suite, TlsFacts
+from seccheck.probes.tls.flaws import CLOSES
 from seccheck.probes.tls.known import UP_TO_TLS12
 from seccheck.probes.tls.questions import Offer
 from seccheck.probes.tls.refusal import Meaning
@@ -209,11 +210,13 @@ class _Conclusion:
         """The verdict of a talk that went past the hello."""
         offers = self.visit.deep.get(key, [])
         replies = [entry.reply for offer in offers for entry in self.evidence.of(offer)]
-        verdicts = {reply.verdict for reply in replies if reply.whole} - {None}
-        if verdicts:
+        verdicts = [reply.verdict for reply in replies if reply.whole]
+        if any(isinstance(verdict, bool) for verdict in verdicts) or verdicts.count(Outcome.CLOSED) >= CLOSES:
             self.found[fact] = True in verdicts
         elif not replies:
             self.add(fact, Reason.NOT_PROBED, self.visit.over)
+        elif any(verdicts):
+            self.add(fact, Reason.RATE_LIMITED, "the connection was broken off there, by whom is not known")
         elif replies[-1].whole:
             self.add(fact, Reason.TIMEOUT, replies[-1].detail or "no answer after the handshake")
         elif replies[-1].outcome is Outcome.ALERT and self.visit.client_certificate_asked():

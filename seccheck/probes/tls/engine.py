@@ -38,7 +38,6 @@ FIRST_VISIT_SECONDS = 15.0
 PAUSE_SECONDS = 12.0
 """Before a second visit: longer than the usual windows of connection limiters."""
 SECOND_VISIT_SECONDS = 10.0
-_STRAIN = {Outcome.RESET, Outcome.TIMEOUT, Outcome.BUSY}
 SECONDS = 90.0
 """The deadline of one look. Only a slow pace set by the scope needs more than the sum of the above."""
 _STRAIN = {Outcome.RESET, Outcome.TIMEOUT, Outcome.BUSY}

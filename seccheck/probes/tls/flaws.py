@@ -15,6 +15,8 @@ from seccheck.probes.tls.certificates import parse
 from seccheck.probes.tls.hello import Hello
 
 _SECONDS = 3.0
+CLOSES = 2
+"""How many times a connection must be closed on a provocation to be taken for the server's own answer."""
 _LARGEST_MODULUS, _LARGEST_EXPONENT = 16384, 64
 _CURVES = (*(group for group in h.STRONG_CURVES if group <= 0x1E),)
 
@@ -80,9 +82,9 @@ class _Beyond:
         else:
             self.silent()
 
-    def hung_up(self, _outcome: Outcome) -> None:
-        """The server closed on the provocation."""
-        self.reply.verdict = False
+    def hung_up(self, outcome: Outcome) -> None:
+        """How the connection ended on the provocation: by whom is not known, so one time decides nothing."""
+        self.reply.verdict = str(outcome)
 
     def silent(self) -> None:
         """The server said nothing."""
@@ -105,7 +107,7 @@ class Heartbleed(_Beyond):
     ends the talk, so that silence is told from a path that went dead.
 
     A reset may swallow an answer that was on its way, because something of ours was left unread: then the
-    first request is sent once more, `alone`, and a reset on that is the server's own.
+    first request is sent once more, `alone`.
     """
 
     def __init__(self, version: int, name: str, *, alone: bool = False) -> None:
@@ -123,10 +125,6 @@ class Heartbleed(_Beyond):
             _record(24, version, unpadded) + _record(24, version, overreach) + _record(23, version, b"\0\0")
         )
 
-    def hung_up(self, outcome: Outcome) -> None:
-        """The server closed on it, as it may."""
-        self.reply.verdict = None if outcome is Outcome.RESET and not self._alone else False
-
     def hear(self, kind: int, body: bytes) -> None:
         """A heartbeat answer is the flaw; an alert is its absence."""
         del body
@@ -137,15 +135,20 @@ class Heartbleed(_Beyond):
 
 
 class CcsInjection(_Beyond):
-    """CVE-2014-0224. Changes the cipher before there is a key: a sound server calls that unexpected."""
+    """CVE-2014-0224. Changes the cipher before there is a key: a sound server calls that unexpected.
 
-    def __init__(self, version: int, name: str) -> None:
+    `alone`, as with Heartbleed: a sound server says so at once, with nothing left unread; others wait.
+    """
+
+    def __init__(self, version: int, name: str, *, alone: bool = False) -> None:
         super().__init__(_ordinary(version, name))
+        self._alone = alone
 
     def provoke(self) -> bytes:
         """An early ChangeCipherSpec, and something to decrypt with no key."""
         version = self.reply.version or h.TLS12
-        return _record(20, version, b"\x01") + _record(23, version, b"\0\0")
+        early = _record(20, version, b"\x01")
+        return early if self._alone else early + _record(23, version, b"\0\0")
 
     def hear(self, kind: int, body: bytes) -> None:
         """bad_record_mac or decryption_failed: it did decrypt."""
@@ -214,10 +217,6 @@ class Robot(_Beyond):
     def hear(self, kind: int, body: bytes) -> None:
         """The first record of the answer."""
         self._says(f"alert {body[1]}" if kind == 21 and len(body) == 2 else f"record {kind}")
-
-    def hung_up(self, outcome: Outcome) -> None:
-        """Hanging up is an answer too."""
-        self.reply.verdict = str(outcome)
 
     def silent(self) -> None:
         """So is silence."""

@@ -214,9 +214,9 @@ class Renegotiation(Handshake):
             self._end(Outcome.ALERT, error)
 
     def lost(self, outcome: Outcome, detail: str = "") -> None:
-        """A close after the attempt refuses it; silence says nothing."""
+        """A close or reset on the attempt refuses it, when it comes again; silence says nothing."""
         if self._again:
-            self.reply.verdict = False if outcome in {Outcome.CLOSED, Outcome.RESET} else None
+            self.reply.verdict = str(Outcome.CLOSED) if outcome in {Outcome.CLOSED, Outcome.RESET} else None
             self._end(Outcome.FLIGHT, f"{outcome}")
         else:
             self._end(outcome, detail)

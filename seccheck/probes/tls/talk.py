@@ -62,8 +62,8 @@ class HelloTalk:
 
 
 _HEAD = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r\n]")
-_SERVED = re.compile(rb"2..|3..|401|403|404|405")
-_TO_TLS = re.compile(rb"\r?\nlocation:\s*https:", re.IGNORECASE)
+_SERVED = re.compile(rb"2..|3..|401|404|405")
+_AWAY = re.compile(rb"\r?\nlocation:\s*(https?:)?//", re.IGNORECASE)
 _MAX_HEAD = 16_384
 
 
@@ -71,7 +71,8 @@ class PlainGet:
     """Asks for the front page in clear, where no hello was answered.
 
     A server of TLS may answer that as well, to say that it wants TLS: a bad request (400, 426), or a redirect
-    to https. Only a page, a redirect elsewhere or a plain "no" shows that the port is one of HTTP.
+    to https. A box in between that swallows hellos may answer too: forbidden (403), or a redirect to a page
+    of its own. Only a page, a redirect on the site or another plain "no" shows that the port is one of HTTP.
     """
 
     def __init__(self, name: str) -> None:
@@ -96,7 +97,7 @@ class PlainGet:
         self.done = True
         head = self._data[:_MAX_HEAD].partition(b"\r\n\r\n")[0]
         status = _HEAD.match(head)
-        if status and _SERVED.fullmatch(status[1]) and not _TO_TLS.search(head):
+        if status and _SERVED.fullmatch(status[1]) and not _AWAY.search(head):
             self.reply.outcome, self.reply.detail = Outcome.PLAIN, head[:80].decode("latin-1")
         else:
             self.reply.outcome, self.reply.detail = outcome, detail

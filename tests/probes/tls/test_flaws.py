@@ -224,6 +224,55 @@ def test_a_reset_that_swallows_the_answer_is_seen_through(papers: Papers) -> Non
         assert facts_of(port, "flaws").heartbleed is True
 
 
+class _BrokenOff:
+    """A connection that something in between ends at the first `times` provocations."""
+
+    def __init__(self, behave: Behaviour, how: str, times: int) -> None:
+        self.behave, self.how, self.left = behave, how, {b"\x18": times, b"\x14": times}
+
+    def __call__(self, sock: socket.socket) -> None:
+        self.behave(_Wire(sock, self))  # type: ignore[arg-type]
+
+
+class _Wire:
+    def __init__(self, sock: socket.socket, path: _BrokenOff) -> None:
+        self.sock, self.path = sock, path
+        self.sendall = sock.sendall
+
+    def recv(self, size: int) -> bytes:
+        data = self.sock.recv(size)
+        if self.path.left.get(data[:1], 0):
+            self.path.left[data[:1]] -= 1
+            if _more(self.sock):  # unread, it would make a reset of any close
+                self.sock.recv(size)
+            if self.path.how == "reset":
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise OSError("broken off")
+        return data
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_path_that_breaks_off_once_hides_no_flaw(papers: Papers, how: str) -> None:
+    path = _BrokenOff(flawed(papers, heartbeat=True, ccs=how == "close"), how, 1)
+    with behaving(path) as port:
+        facts = facts_of(port, "flaws")
+
+    assert facts.heartbleed is True
+    if how == "close":
+        assert facts.ccs_injection is True
+
+
+def test_a_path_that_resets_every_test_of_a_flaw_leaves_it_open(papers: Papers) -> None:
+    with behaving(_BrokenOff(flawed(papers, heartbeat=True, ccs=True), "reset", 100)) as port:
+        facts = facts_of(port, "flaws")
+
+    assert (facts.heartbleed, facts.ccs_injection) == (None, None)
+    assert {one.fact: one.reason for one in facts.undecided} == {
+        "heartbleed": Reason.RATE_LIMITED,
+        "ccs_injection": Reason.RATE_LIMITED,
+    }
+
+
 def _more(sock: socket.socket) -> bool:
     """Whether something more has come."""
     time.sleep(0.05)

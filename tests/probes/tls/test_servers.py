@@ -304,11 +304,14 @@ def test_a_site_in_clear_is_no_offer(page: bytes, patient: bool, monkeypatch: py
         (b"HTTP/1.1 400 Bad Request\r\n\r\nThe plain HTTP request was sent to HTTPS port", "https"),
         (b"HTTP/1.1 301 Moved\r\nLocation: https://portal.example.vn/\r\n\r\n", "https"),
         (b"HTTP/1.1 503 Busy\r\n\r\n", "https"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\nYou are blocked", "https"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://blocked.example/\r\n\r\n", "https"),
+        (b"HTTP/1.1 302 Found\r\nLocation: //blocked.example/\r\n\r\n", "https"),
         (b"what?\r\n", "https"),
         (PAGE, "tls"),
     ],
 )
-def test_a_site_that_asks_for_tls_may_offer_it(
+def test_a_site_that_asks_for_tls_or_is_shut_off_may_offer_it(
     page: bytes, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seccheck.probes.tls.engine.CONNECTION_SECONDS", 0.4)
