@@ -14,6 +14,7 @@ from seccheck.executors.local import LocalExecutor
 from seccheck.probes import load_probes
 from seccheck.registry import load_registry
 from seccheck.runfolder import RunFolder
+from tests.tools import free_port, seccheck
 
 EVERYTHING = Narrowing()
 CRITERIA = """
@@ -122,6 +123,18 @@ def write_inputs(place: Path, good: int, bad: int, silent: int) -> tuple[Path, P
     (place / "set.yaml").write_text(SET, encoding="utf-8")
     (place / "registry.yaml").write_text(REGISTRY.format(good=good, bad=bad, silent=silent), encoding="utf-8")
     return place / "registry.yaml", place / "set.yaml"
+
+
+@contextmanager
+def scanned(place: Path) -> Iterator[Path]:
+    """`place` with a finished run `run` of the inputs, made as a user makes it, while the servers are up."""
+    with web(nosniff=True) as good, web(nosniff=False) as bad:
+        write_inputs(place, good, bad, free_port())
+        done = seccheck(
+            "scan", "-r", "registry.yaml", "-c", "set.yaml", "--out", "run", "--format", "", cwd=place
+        )
+        assert done.returncode == 0, done.stderr
+        yield place
 
 
 def assess(

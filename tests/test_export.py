@@ -17,8 +17,7 @@ from sqlalchemy import create_engine, text
 from seccheck.errors import ExecutorError, InputError
 from seccheck.export import Database, schema
 from tests import small
-from tests.cli.test_cli import seccheck
-from tests.tools import free_port, running
+from tests.tools import free_port, running, seccheck
 
 ROOT = Path(__file__).parent.parent
 WORD = "a word that nobody sees"
@@ -26,14 +25,8 @@ WORD = "a word that nobody sees"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    place = tmp_path_factory.mktemp("export")
-    with small.web(nosniff=True) as good, small.web(nosniff=False) as bad:
-        small.write_inputs(place, good, bad, free_port())
-        done = seccheck(
-            "scan", "-r", "registry.yaml", "-c", "set.yaml", "--out", "run", "--format", "", cwd=place
-        )
-        assert done.returncode == 0, done.stderr
-    return place / "run"
+    with small.scanned(tmp_path_factory.mktemp("export")) as place:
+        return place / "run"
 
 
 def contents(url, password=""):

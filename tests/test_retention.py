@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests import small
-from tests.cli.test_cli import seccheck
-from tests.tools import free_port
+from tests.tools import free_port, seccheck
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -119,3 +120,17 @@ def running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def seccheck(*words: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as its users run it, to its end; not as on GitHub, wherever the tests run."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
+    return subprocess.run(
+        [sys.executable, "-m", "seccheck", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**kept, **environment},
+        check=False,
+        timeout=120,
+    )

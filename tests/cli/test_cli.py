@@ -1,7 +1,6 @@
 """The command line as its users meet it: exit statuses, clear errors, quick help, clean output."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -9,30 +8,12 @@ import sys
 import pytest
 
 from tests import small
-from tests.tools import free_port
-
-
-def seccheck(*words, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "seccheck", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **environment},
-        check=False,
-        timeout=120,
-    )
+from tests.tools import seccheck
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    place = tmp_path_factory.mktemp("cli")
-    with small.web(nosniff=True) as good, small.web(nosniff=False) as bad:
-        small.write_inputs(place, good, bad, free_port())
-        done = seccheck(
-            "scan", "-r", "registry.yaml", "-c", "set.yaml", "--out", "run", "--format", "", cwd=place
-        )
-        assert done.returncode == 0, done.stderr
+    with small.scanned(tmp_path_factory.mktemp("cli")) as place:
         yield place
 
 

@@ -17,20 +17,7 @@ from seccheck.cli import main
 from seccheck.reports import Options, Report
 from seccheck.reports.run import RunFolder
 from tests import small
-from tests.tools import free_port
-
-
-def seccheck(*words, cwd=None, **environment):
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
-    return subprocess.run(
-        [sys.executable, "-m", "seccheck", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**kept, **environment},
-        check=False,
-        timeout=120,
-    )
+from tests.tools import free_port, seccheck
 
 
 def gate(*words, cwd=None, **environment):

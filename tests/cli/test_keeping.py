@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from tests import small
-from tests.cli.test_cli import seccheck
-from tests.tools import free_port
+from tests.tools import seccheck
 
 PASSPHRASE = "correct horse battery"
 SIGN = ("bundle", "sign", "run", "--key", "keys/both.key", "--out", "c.zip")
@@ -16,19 +15,13 @@ SIGN = ("bundle", "sign", "run", "--key", "keys/both.key", "--out", "c.zip")
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A finished run of two units, and their key, made as an officer would make them."""
-    place = tmp_path_factory.mktemp("keeping")
-    with small.web(nosniff=True) as good, small.web(nosniff=False) as bad:
-        small.write_inputs(place, good, bad, free_port())
-        done = seccheck(
-            "scan", "-r", "registry.yaml", "-c", "set.yaml", "--out", "run", "--format", "", cwd=place
-        )
+    with small.scanned(tmp_path_factory.mktemp("keeping")) as place:
+        done = call(place, "bundle", "keygen", "keys/both", "--unit", "red", "--unit", "blue")
         assert done.returncode == 0, done.stderr
-    done = call(place, "bundle", "keygen", "keys/both", "--unit", "red", "--unit", "blue")
-    assert done.returncode == 0, done.stderr
-    assert "fingerprint\t" in done.stdout
-    done = call(place, "bundle", "sign", "run", "--key", "keys/both.key", "--out", "b.zip")
-    assert done.returncode == 0, done.stderr
-    return place
+        assert "fingerprint\t" in done.stdout
+        done = call(place, "bundle", "sign", "run", "--key", "keys/both.key", "--out", "b.zip")
+        assert done.returncode == 0, done.stderr
+        return place
 
 
 def call(place, *words):
